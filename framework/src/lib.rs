@@ -1,1 +1,74 @@
-//! Placeholder.
+//! Samspill's framework: what a service links.
+//!
+//! A service is an axum router, or tonic services, or both, and a `main` that hands them to a [`Service`]. Tracing,
+//! health, errors, settings and an orderly end come with it; other services are called by their names.
+//!
+//! ```no_run
+//! use std::process::ExitCode;
+//!
+//! use axum::{Router, routing::post};
+//! use samspill::extract::Json;
+//! use samspill::{Call, Client, Problem, Service};
+//!
+//! #[derive(serde::Deserialize)]
+//! struct Settings { base_cents: u64 }
+//!
+//! #[derive(serde::Deserialize)]
+//! struct Ask { grams: u64 }
+//!
+//! #[derive(serde::Serialize)]
+//! struct Quote { cents: u64 }
+//!
+//! async fn quote(statistics: Client, base: u64, call: Call, ask: Ask) -> Result<Json<Quote>, Problem> {
+//!     statistics.post(&call, "/v1/events").json(&serde_json::json!({ "type": "quote" })).send().await?;
+//!     Ok(Json(Quote { cents: base + ask.grams / 10 }))
+//! }
+//!
+//! fn main() -> ExitCode {
+//!     Service::new("shipping-cost-calculator").run(async |service: Service| -> Result<(), samspill::Error> {
+//!         let settings: Settings = service.settings()?;
+//!         let statistics = service.client("statistics");
+//!         let handler = move |call: Call, Json(ask): Json<Ask>| quote(statistics, settings.base_cents, call, ask);
+//!         service.serve(Router::new().route("/v2/quotes", post(handler))).await
+//!     })
+//! }
+//! ```
+//!
+//! No type of hyper, of OpenTelemetry or of tonic's transport is part of this crate's interface: they change twice a
+//! year. axum, http, tower and tonic's messages are.
+//!
+//! Reading order: [`Service`] (the whole), [`Call`] (one request), [`Problem`] and [`extract`] (what comes in and what
+//! is refused), [`Client`] and [`Channel`] (calls to others), [`SettingsError`], [`test`].
+
+#![warn(missing_docs)]
+
+mod service;
+
+mod settings;
+
+mod server;
+
+mod call;
+
+mod problem;
+
+pub mod extract;
+
+mod client;
+
+mod channel;
+
+mod observe;
+
+mod error;
+
+pub mod test;
+
+pub use call::Call;
+pub use channel::{CallChannel, Channel};
+pub use client::{Answer, CallError, Client, ClientRequest};
+pub use error::Error;
+pub use problem::{FieldError, Problem};
+pub use samspill_model::identity::SpiffeId;
+pub use service::{GrpcService, Service};
+pub use settings::{Mistake, SettingsError};

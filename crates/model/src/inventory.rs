@@ -66,7 +66,7 @@ pub enum Phase {
 pub struct ProxyProcess {
     /// Its process id.
     pub pid: u32,
-    /// SHA-256, in hex, of the one-use token on the descriptor that it has inherited.
+    /// SHA-256, in lower-case hex, of the one-use token on the descriptor that it has inherited: of its text, as written there.
     pub token_sha256: String,
 }
 

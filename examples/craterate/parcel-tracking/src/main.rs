@@ -1,2 +1,40 @@
-//! Placeholder.
-fn main() {}
+//! parcel-tracking: where parcels are.
+
+mod app;
+mod feed;
+mod grpc;
+mod store;
+
+use std::process::ExitCode;
+
+use craterate_api::instance;
+use craterate_api::tracking::v1::tracking_server::TrackingServer;
+use samspill::Service;
+use serde::Deserialize;
+
+use crate::feed::Feed;
+use crate::grpc::Server;
+use crate::store::Store;
+
+#[derive(Debug, Deserialize)]
+struct Settings {
+    /// Where the parcels are, `sqlite://` and a path.
+    database_url: String,
+    /// Our name among the copies, set by the runtime.
+    samspill_instance: Option<String>,
+}
+
+fn main() -> ExitCode {
+    Service::new("parcel-tracking").run(async |service: Service| -> Result<(), samspill::Error> {
+        let settings: Settings = service.settings()?;
+        let store = Store::open(&settings.database_url).await?;
+        let feed = Feed::new();
+        let instance = settings.samspill_instance.as_deref();
+        let tracking = TrackingServer::new(Server::new(store.clone(), feed.clone(), instance));
+        let public = instance::named(app::router(store.clone()), instance);
+        tokio::select! {
+            served = service.grpc(tracking).serve(public) => served,
+            never = feed.run(&store) => match never {},
+        }
+    })
+}

@@ -1,2 +1,28 @@
-//! Placeholder.
-fn main() {}
+//! statistics: how much happens.
+
+mod app;
+mod store;
+
+use std::process::ExitCode;
+
+use craterate_api::instance;
+use samspill::Service;
+use serde::Deserialize;
+
+use crate::store::Store;
+
+#[derive(Debug, Deserialize)]
+struct Settings {
+    /// Where the counts are, `sqlite://` and a path.
+    database_url: String,
+    /// Our name among the copies, set by the runtime.
+    samspill_instance: Option<String>,
+}
+
+fn main() -> ExitCode {
+    Service::new("statistics").run(async |service: Service| -> Result<(), samspill::Error> {
+        let settings: Settings = service.settings()?;
+        let store = Store::open(&settings.database_url).await?;
+        service.serve(instance::named(app::router(store), settings.samspill_instance.as_deref())).await
+    })
+}

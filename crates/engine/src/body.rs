@@ -1,0 +1,183 @@
+//! The one body type of the data path: an enum, so that no request pays for a boxed body.
+
+use std::error::Error;
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http_body::{Frame, SizeHint};
+use hyper::body::Incoming;
+
+use crate::endpoint::Return;
+use crate::headers::remove_forbidden_trailers;
+use crate::replay::Attempt;
+
+/// A body on its way through the proxy, either direction.
+#[derive(Debug)]
+pub struct Body {
+    kind: Kind,
+    observer: Option<Box<dyn Observer>>,
+}
+
+/// Sees the end of a body: it is dropped when the last frame has been read, or nobody will read on.
+pub trait Observer: Send + Sync + fmt::Debug {
+    /// Trailers have come, before the end.
+    fn trailers(&mut self, trailers: &HeaderMap);
+
+    /// The body has broken off.
+    fn failed(&mut self, error: &(dyn Error + Send + Sync + 'static));
+}
+
+#[derive(Debug)]
+enum Kind {
+    Full(Option<Bytes>),
+    Incoming(Incoming),
+    Attempt(Attempt),
+    Upstream(Upstream),
+}
+
+/// An answer, and the connection to give back after it.
+#[derive(Debug)]
+struct Upstream {
+    incoming: Incoming,
+    give_back: Option<Return>,
+}
+
+impl Body {
+    /// No bytes.
+    pub fn empty() -> Self {
+        Kind::Full(None).into()
+    }
+
+    /// Whether it is known to have no bytes and no trailers.
+    pub fn is_empty(&self) -> bool {
+        http_body::Body::is_end_stream(self)
+    }
+
+    /// Lets `observer` see the end.
+    #[must_use]
+    pub fn observed(mut self, observer: Box<dyn Observer>) -> Self {
+        self.observer = Some(observer);
+        self
+    }
+
+    pub(crate) fn attempt(attempt: Attempt) -> Self {
+        Kind::Attempt(attempt).into()
+    }
+
+    pub(crate) fn upstream(incoming: Incoming, give_back: Return) -> Self {
+        Kind::Upstream(Upstream { incoming, give_back: Some(give_back) }).into()
+    }
+
+    /// The request body as it came, if it still is.
+    pub(crate) fn into_incoming(self) -> Result<Incoming, Self> {
+        match self.kind {
+            Kind::Incoming(incoming) => Ok(incoming),
+            kind => Err(Self { kind, observer: self.observer }),
+        }
+    }
+
+    fn end(&mut self) {
+        if let Kind::Upstream(upstream) = &mut self.kind {
+            upstream.finish();
+        }
+        self.observer = None;
+    }
+}
+
+impl Upstream {
+    fn finish(&mut self) {
+        if let Some(give_back) = self.give_back.take() {
+            give_back.finish();
+        }
+    }
+}
+
+impl Drop for Upstream {
+    /// hyper does not poll a body of known length past its last byte: the end is then seen here.
+    fn drop(&mut self) {
+        if http_body::Body::is_end_stream(&self.incoming) {
+            self.finish();
+        }
+    }
+}
+
+impl From<Kind> for Body {
+    fn from(kind: Kind) -> Self {
+        Self { kind, observer: None }
+    }
+}
+
+impl From<Incoming> for Body {
+    fn from(incoming: Incoming) -> Self {
+        Kind::Incoming(incoming).into()
+    }
+}
+
+impl From<Bytes> for Body {
+    fn from(bytes: Bytes) -> Self {
+        Kind::Full(Some(bytes).filter(|bytes| !bytes.is_empty())).into()
+    }
+}
+
+impl http_body::Body for Body {
+    type Data = Bytes;
+    type Error = Box<dyn Error + Send + Sync>;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+        let this = self.get_mut();
+        let polled = match &mut this.kind {
+            Kind::Full(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            Kind::Incoming(incoming) => Pin::new(incoming).poll_frame(cx).map_err(Into::into),
+            Kind::Upstream(upstream) => Pin::new(&mut upstream.incoming).poll_frame(cx).map_err(Into::into),
+            Kind::Attempt(attempt) => attempt.poll_frame(cx),
+        };
+        match polled {
+            Poll::Ready(Some(Ok(frame))) if frame.is_trailers() => {
+                let mut trailers = frame.into_trailers().unwrap_or_default();
+                remove_forbidden_trailers(&mut trailers);
+                if let Some(observer) = &mut this.observer {
+                    observer.trailers(&trailers);
+                }
+                Poll::Ready(Some(Ok(Frame::trailers(trailers))))
+            }
+            Poll::Ready(Some(Err(error))) => {
+                if let Some(observer) = &mut this.observer {
+                    observer.failed(error.as_ref());
+                }
+                this.observer = None;
+                Poll::Ready(Some(Err(error)))
+            }
+            Poll::Ready(None) => {
+                this.end();
+                Poll::Ready(None)
+            }
+            other => other,
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.kind {
+            Kind::Full(bytes) => bytes.is_none(),
+            Kind::Incoming(incoming) => incoming.is_end_stream(),
+            Kind::Upstream(upstream) => upstream.incoming.is_end_stream(),
+            Kind::Attempt(attempt) => attempt.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.kind {
+            Kind::Full(bytes) => {
+                SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| u64::try_from(bytes.len()).unwrap_or(u64::MAX)))
+            }
+            Kind::Incoming(incoming) => incoming.size_hint(),
+            Kind::Upstream(upstream) => upstream.incoming.size_hint(),
+            Kind::Attempt(attempt) => attempt.size_hint(),
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! Handshakes, right and wrong.

@@ -1,0 +1,98 @@
+//! Keeps one program running: start, wait, back off, start again.
+
+use std::io;
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
+use std::time::Duration;
+
+use samspill_observability::chain;
+use tokio_util::sync::CancellationToken;
+
+use crate::backoff::Backoff;
+use crate::context::Context;
+use crate::event::Event;
+use crate::process::{Process, SpawnError, Spec};
+
+/// A program that is kept running: an app, a proxy or the controller.
+pub(crate) trait Part: Send {
+    /// The name in events and of the log.
+    fn name(&self) -> &str;
+
+    /// How long it may take to end when asked to.
+    fn grace(&self) -> Duration;
+
+    /// What to start this time.
+    fn spec(&mut self) -> Result<Spec, SpawnError>;
+
+    /// There is a process.
+    fn started(&mut self, pid: u32, restarts: u32);
+
+    /// There is none any more.
+    fn ended(&mut self);
+
+    /// Looks after the process while there is one. Returns only if it must be restarted, with the reason in words.
+    fn watch(&mut self) -> impl Future<Output = String> + Send;
+}
+
+/// Keeps a part running until it shall `stop`, or all shall end at once.
+pub(crate) async fn keep(context: &Context, part: &mut impl Part, stop: &CancellationToken) {
+    let log = context.logs.of(part.name());
+    let at_once = context.shutdown.at_once();
+    let mut backoff = Backoff::default();
+    let mut restarts = 0;
+    while !stop.is_cancelled() && !at_once.is_cancelled() {
+        let spawned = part.spec().and_then(|spec| Process::spawn(spec, &context.settings.executable, &log));
+        let (reason, ran) = match spawned {
+            Ok(mut process) => {
+                part.started(process.pid(), restarts);
+                let reason = until_ended(part, &mut process, stop, at_once).await;
+                part.ended();
+                let Some(reason) = reason else { return };
+                (reason, process.ran())
+            }
+            Err(error) => (format!("could not be started: {}", chain(&error)), Duration::ZERO),
+        };
+
+        let delay = backoff.after(ran);
+        let (name, last_line) = (part.name().to_owned(), log.last_line());
+        context.board.tell(Event::Restart { name, reason, last_line, delay });
+        tokio::select! {
+            () = tokio::time::sleep(delay) => restarts += 1,
+            () = stop.cancelled() => {}
+            () = at_once.cancelled() => {}
+        }
+    }
+}
+
+/// Why the process ended, in words; none if it was asked to.
+async fn until_ended(
+    part: &mut impl Part,
+    process: &mut Process,
+    stop: &CancellationToken,
+    at_once: &CancellationToken,
+) -> Option<String> {
+    let failure = tokio::select! {
+        ended = process.ended() => return Some(in_words(ended)),
+        reason = part.watch() => Some(reason),
+        () = stop.cancelled() => None,
+        () = at_once.cancelled() => None,
+    };
+    // A failing process is stopped like any other, but a stop of the whole that comes meanwhile needs no restart.
+    if let Err(error) = process.stop(part.grace(), at_once).await {
+        tracing::error!(process = part.name(), %error, "the end of a process cannot be observed");
+    }
+    failure
+}
+
+fn in_words(ended: io::Result<ExitStatus>) -> String {
+    let status = match ended {
+        Ok(status) => status,
+        Err(error) => return format!("cannot be observed: {error}"),
+    };
+    match (status.code(), status.signal()) {
+        (Some(code), _) => format!("exited with code {code}"),
+        // "signal: 9 (SIGKILL)"
+        (None, Some(_)) => format!("was ended by {status}"),
+        (None, None) => format!("ended: {status}"),
+    }
+}

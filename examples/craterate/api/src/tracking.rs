@@ -1,0 +1,128 @@
+//! parcel-tracking: where parcels are. gRPC inside, on port `grpc`; JSON for the public, on port `http`.
+
+use serde::{Deserialize, Serialize};
+
+/// `craterate.tracking.v1`, generated from `proto/`.
+#[expect(missing_debug_implementations, clippy::allow_attributes, reason = "generated")]
+pub mod v1 {
+    tonic::include_proto!("craterate.tracking.v1");
+}
+
+/// What can happen to a parcel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum EventType {
+    /// The carrier has it.
+    PickedUp,
+    /// It passed a place on its way.
+    InTransit,
+    /// The recipient has it. Nothing can happen to it any more.
+    Delivered,
+}
+
+impl EventType {
+    /// Every type, in the order in which they usually happen.
+    pub const ALL: [Self; 3] = [Self::PickedUp, Self::InTransit, Self::Delivered];
+
+    /// Its name on the wire and in the database.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::PickedUp => "picked-up",
+            Self::InTransit => "in-transit",
+            Self::Delivered => "delivered",
+        }
+    }
+
+    /// The type of a name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+}
+
+impl From<EventType> for v1::EventType {
+    fn from(kind: EventType) -> Self {
+        match kind {
+            EventType::PickedUp => Self::PickedUp,
+            EventType::InTransit => Self::InTransit,
+            EventType::Delivered => Self::Delivered,
+        }
+    }
+}
+
+/// `POST /v1/parcels/{id}/events`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EventRequest {
+    /// What happened.
+    #[serde(rename = "type")]
+    pub kind: EventType,
+    /// Where.
+    pub place: String,
+}
+
+/// Something that happened to a parcel; the answer to `POST /v1/parcels/{id}/events`, 201.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Event {
+    /// 1, 2, 3, … within its parcel, without gaps.
+    pub sequence: u64,
+    /// What happened.
+    #[serde(rename = "type")]
+    pub kind: EventType,
+    /// Where.
+    pub place: String,
+    /// UTC, RFC 3339.
+    pub at: String,
+}
+
+/// `GET /v1/parcels/{id}`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Parcel {
+    /// The parcel's id.
+    pub id: String,
+    /// A country code.
+    pub from: String,
+    /// A country code.
+    pub to: String,
+    /// The weight.
+    pub grams: u32,
+    /// The type of the last event, or `registered`.
+    pub status: String,
+    /// In the order of their sequence numbers.
+    pub events: Vec<Event>,
+}
+
+impl From<Event> for v1::Event {
+    fn from(event: Event) -> Self {
+        Self {
+            sequence: event.sequence,
+            r#type: v1::EventType::from(event.kind).into(),
+            place: event.place,
+            at: event.at,
+        }
+    }
+}
+
+impl From<Parcel> for v1::Parcel {
+    fn from(parcel: Parcel) -> Self {
+        Self {
+            id: parcel.id,
+            from: parcel.from,
+            to: parcel.to,
+            grams: parcel.grams,
+            events: parcel.events.into_iter().map(v1::Event::from).collect(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_those_of_the_wire() {
+        for kind in EventType::ALL {
+            assert_eq!(serde_json::to_value(kind).unwrap(), kind.name());
+            assert_eq!(EventType::from_name(kind.name()), Some(kind));
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! A booking: just made, or followed later with its parcel and its invoice.
+
+use craterate_api::booking::{Booked, Booking, BookingRequest};
+use craterate_api::invoicing::{Invoice, Status};
+use craterate_api::tracking::{EventType, Parcel};
+use craterate_api::country::Country;
+use maud::{Markup, html};
+use samspill::Problem;
+
+use super::{hidden, layout, messages_above, price, text_field};
+use crate::form::Messages;
+use crate::shop::Visit;
+
+/// The page that thanks.
+pub(crate) fn booked(visit: &Visit, request: &BookingRequest, booked: &Booked) -> Markup {
+    let follow = format!("/bookings/{}", booked.id);
+    layout(visit, "Booked", &html! {
+        section.card {
+            h1 { "Booked. Thank you, " (request.sender) "!" }
+            p {
+                "Your parcel goes from " (place(&request.from)) " to " (request.recipient) " in "
+                (place(&request.to)) " for " strong { (price(booked.cents, &booked.currency)) } "."
+            }
+            dl {
+                dt { "Booking" } dd #booking-id { (booked.id) }
+                dt { "Parcel" } dd #tracking-id { (booked.tracking_id) }
+                dt { "Invoice" } dd #invoice-id { (booked.invoice_id) }
+            }
+            p { a.button #follow href=(follow) { "Follow the parcel" } }
+        }
+    })
+}
+
+/// The page to come back to. Parcel and invoice are asked of their own services, which may be away for a while.
+pub(crate) fn booking(
+    visit: &Visit,
+    booking: &Booking,
+    parcel: Result<&Parcel, &Problem>,
+    invoice: Result<&Invoice, &Problem>,
+    messages: &Messages,
+    key: &str,
+) -> Markup {
+    let path = format!("/bookings/{}", booking.booked.id);
+    layout(visit, "Your booking", &html! {
+        (messages_above(messages, &["place"]))
+        section.card {
+            h1 { "Your booking" }
+            p {
+                (kilograms(booking.grams)) " kg from " (booking.sender) " in " (place(&booking.from))
+                " to " (booking.recipient) " in " (place(&booking.to)) "."
+            }
+            p.quiet { "Booked " time { (booking.created_at) } " as " span #booking-id { (booking.booked.id) } }
+        }
+        section.card #parcel {
+            h2 { "Where it is" }
+            @match parcel {
+                Ok(parcel) => (story(&path, parcel, messages)),
+                Err(problem) => (away("The parcel", problem)),
+            }
+        }
+        section.card #invoice {
+            h2 { "What it costs" }
+            @match invoice {
+                Ok(invoice) => (account(&path, invoice, key)),
+                Err(problem) => (away("The invoice", problem)),
+            }
+        }
+    })
+}
+
+fn story(path: &str, parcel: &Parcel, messages: &Messages) -> Markup {
+    let is_delivered = parcel.status == EventType::Delivered.name();
+    html! {
+        p { "Parcel " span #tracking-id { (parcel.id) } " is " strong #parcel-status { (parcel.status) } "." }
+        @if !parcel.events.is_empty() {
+            ol #events {
+                @for event in &parcel.events {
+                    li { strong { (event.kind.name()) } " in " (event.place) " " time { (event.at) } }
+                }
+            }
+        }
+        @if !is_delivered {
+            p { a.button.secondary href={ (path) "#parcel" } { "Look again" } }
+            details open[messages.by("place").next().is_some()] {
+                summary { "Play the carrier" }
+                form method="post" action={ (path) "/events" } {
+                    (hidden("tracking_id", &parcel.id))
+                    (text_field(messages, "place", "Where it is now", "", "Svinesund"))
+                    @for kind in EventType::ALL {
+                        button.secondary type="submit" name="type" value=(kind.name()) { (kind.name()) }
+                        " "
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn account(path: &str, invoice: &Invoice, key: &str) -> Markup {
+    let outstanding = invoice.cents.saturating_sub(invoice.paid_cents);
+    html! {
+        p {
+            "Invoice " span #invoice-id { (invoice.id) } " of " strong { (price(invoice.cents, &invoice.currency)) }
+            " is " strong #invoice-status { @match invoice.status { Status::Open => "open", Status::Paid => "paid" } } "."
+        }
+        @if invoice.status == Status::Open {
+            form method="post" action={ (path) "/payments" } {
+                (hidden("invoice_id", &invoice.id))
+                (hidden("cents", &outstanding.to_string()))
+                (hidden("key", key))
+                button type="submit" { "Pay " (price(outstanding, &invoice.currency)) }
+            }
+        }
+    }
+}
+
+/// One part of the page that cannot be had now; the rest is still shown.
+fn away(what: &str, problem: &Problem) -> Markup {
+    html! { p.message role="status" { (what) " cannot be shown now (" (problem.title()) "). Please look again later." } }
+}
+
+fn place(code: &str) -> &str {
+    code.parse::<Country>().map_or(code, |country| country.name)
+}
+
+/// `2500` as `2.5`.
+fn kilograms(grams: u32) -> String {
+    let text = format!("{}.{:03}", grams / 1000, grams % 1000);
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kilograms_have_no_idle_zeros() {
+        for (grams, text) in [(2500, "2.5"), (1, "0.001"), (31_000, "31"), (10_020, "10.02")] {
+            assert_eq!(kilograms(grams), text);
+        }
+    }
+}

@@ -1,0 +1,384 @@
+//! Calls to other services, by name, over HTTP.
+
+mod transport;
+
+pub(crate) use transport::Transport;
+
+use bytes::Bytes;
+use http::header::{self, HeaderName, HeaderValue};
+use http::uri::{Authority, PathAndQuery, Uri};
+use http::{HeaderMap, Method, StatusCode};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tracing::Instrument;
+
+use crate::observe::{self, Observed};
+use crate::{Call, Problem, problem};
+
+/// More than this of an answer is refused, so that no service can fill another's memory. In bytes; eight times what
+/// our own server takes in.
+const ANSWER_LIMIT_BYTES: usize = 16 * 1024 * 1024;
+
+/// What the reason for a failure may be; shown in the log, never to a caller.
+type Cause = Box<dyn std::error::Error + Send + Sync>;
+
+/// Calls one service by its name. Cheap to clone; all clients of a [`Service`](crate::Service) share its connections.
+///
+/// In a mesh the sidecar finds, balances and proves the service; without one the name is asked of the DNS.
+///
+/// ```
+/// use samspill::{Call, CallError, Client};
+///
+/// #[derive(serde::Serialize)]
+/// struct Ask { from: &'static str, to: &'static str, grams: u32 }
+///
+/// #[derive(serde::Deserialize)]
+/// struct Quote { cents: u64 }
+///
+/// async fn quote(calculator: &Client, call: &Call) -> Result<Quote, CallError> {
+///     let ask = Ask { from: "NO", to: "SE", grams: 2500 };
+///     calculator.post(call, "/v2/quotes").json(&ask).send().await?.json().await
+/// }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Client {
+    service: String,
+    transport: Transport,
+}
+
+/// A request that is being written; [`send`](Self::send) sends it.
+#[derive(Debug)]
+#[must_use = "it is not sent until `send` is awaited"]
+pub struct ClientRequest {
+    call: Call,
+    client: Client,
+    method: Method,
+    path: String,
+    headers: HeaderMap,
+    body: Bytes,
+    /// The first thing that was wrong with it.
+    mistake: Option<Cause>,
+}
+
+/// An answer that is a success (2xx). Its body is read by one of [`json`](Self::json), [`text`](Self::text) and
+/// [`bytes`](Self::bytes).
+#[derive(Debug)]
+pub struct Answer {
+    service: String,
+    status: StatusCode,
+    headers: HeaderMap,
+    body: Observed<Incoming>,
+}
+
+/// Why a call gave no usable answer.
+///
+/// With `?` it becomes the [`Problem`] that our own caller is told: 503 when the called service is away or busy, else
+/// 502. An upstream's 404 that is our caller's 404 is mapped by the handler:
+///
+/// ```
+/// use http::StatusCode;
+/// use samspill::{CallError, Problem};
+///
+/// fn invoice(error: CallError) -> Problem {
+///     match error {
+///         CallError::Problem(problem) if problem.status() == StatusCode::NOT_FOUND => problem,
+///         other => other.into(),
+///     }
+/// }
+/// let missing = Problem::new(StatusCode::NOT_FOUND, "No such invoice");
+/// assert_eq!(invoice(CallError::Problem(missing)).status(), 404);
+/// let broken = Problem::new(StatusCode::BAD_REQUEST, "No");
+/// assert_eq!(invoice(CallError::Problem(broken)).status(), 502);
+/// ```
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CallError {
+    /// The service answered with something else than a success. Its own problem, or one made of the status.
+    #[error("the called service answered: {0}")]
+    Problem(Problem),
+    /// No connection: nothing was sent, so it may be tried again whatever the method.
+    #[error("`{service}` cannot be reached")]
+    Unreachable {
+        /// The name that was called.
+        service: String,
+        /// What happened.
+        source: Cause,
+    },
+    /// The connection broke after the request was (perhaps partly) sent: it may have been carried out.
+    #[error("the connection to `{service}` broke")]
+    Broken {
+        /// The name that was called.
+        service: String,
+        /// What happened.
+        source: Cause,
+    },
+    /// The answer is a success, but not what was expected.
+    #[error("`{service}` answered something unexpected")]
+    Unexpected {
+        /// The name that was called.
+        service: String,
+        /// What does not fit.
+        source: Cause,
+    },
+    /// The request cannot be sent as it was written: a fault in our own code.
+    #[error("the request to `{service}` is not well-formed")]
+    Request {
+        /// The name that was called.
+        service: String,
+        /// What is wrong with it.
+        source: Cause,
+    },
+}
+
+impl Client {
+    pub(crate) fn new(service: impl Into<String>, transport: Transport) -> Self {
+        Self { service: service.into(), transport }
+    }
+
+    /// Begins a GET. `path` starts with a slash and may have a query.
+    pub fn get(&self, call: &Call, path: impl Into<String>) -> ClientRequest {
+        self.request(call, Method::GET, path)
+    }
+
+    /// Begins a POST.
+    pub fn post(&self, call: &Call, path: impl Into<String>) -> ClientRequest {
+        self.request(call, Method::POST, path)
+    }
+
+    /// Begins a PUT.
+    pub fn put(&self, call: &Call, path: impl Into<String>) -> ClientRequest {
+        self.request(call, Method::PUT, path)
+    }
+
+    /// Begins a DELETE.
+    pub fn delete(&self, call: &Call, path: impl Into<String>) -> ClientRequest {
+        self.request(call, Method::DELETE, path)
+    }
+
+    /// Begins a request with any method.
+    pub fn request(&self, call: &Call, method: Method, path: impl Into<String>) -> ClientRequest {
+        ClientRequest {
+            call: call.clone(),
+            client: self.clone(),
+            method,
+            path: path.into(),
+            headers: HeaderMap::new(),
+            body: Bytes::new(),
+            mistake: None,
+        }
+    }
+}
+
+impl ClientRequest {
+    /// Sets a header, in place of one of the same name.
+    pub fn header<N, V>(mut self, name: N, value: V) -> Self
+    where
+        N: TryInto<HeaderName, Error: Into<Cause>>,
+        V: TryInto<HeaderValue, Error: Into<Cause>>,
+    {
+        match (name.try_into(), value.try_into()) {
+            (Ok(name), Ok(value)) => {
+                self.headers.insert(name, value);
+            }
+            (Err(error), _) => self.mistake(error),
+            (_, Err(error)) => self.mistake(error),
+        }
+        self
+    }
+
+    /// Adds parameters to the query: a struct, or pairs.
+    pub fn query(mut self, parameters: &(impl Serialize + ?Sized)) -> Self {
+        match serde_urlencoded::to_string(parameters) {
+            Ok(query) => {
+                self.path.push(if self.path.contains('?') { '&' } else { '?' });
+                self.path.push_str(&query);
+            }
+            Err(error) => self.mistake(error),
+        }
+        self
+    }
+
+    /// Sends a value as JSON.
+    pub fn json(mut self, value: &(impl Serialize + ?Sized)) -> Self {
+        match serde_json::to_vec(value) {
+            Ok(body) => {
+                self.body = body.into();
+                self.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            }
+            Err(error) => self.mistake(error),
+        }
+        self
+    }
+
+    /// Sends bytes; say what they are with a `content-type` header.
+    pub fn body(mut self, body: impl Into<Bytes>) -> Self {
+        self.body = body.into();
+        self
+    }
+
+    fn mistake(&mut self, error: impl Into<Cause>) {
+        self.mistake.get_or_insert_with(|| error.into());
+    }
+
+    /// Sends it and waits for the head of the answer.
+    ///
+    /// # Errors
+    /// All but [`CallError::Unexpected`]: any status but 2xx is a [`CallError::Problem`].
+    pub async fn send(self) -> Result<Answer, CallError> {
+        let Self { call, client, method, path, mut headers, body, mistake } = self;
+        let service = client.service;
+        let malformed = |source: Cause| CallError::Request { service: service.clone(), source };
+        if let Some(mistake) = mistake {
+            return Err(malformed(mistake));
+        }
+        let uri = uri(&service, &path).map_err(malformed)?;
+
+        let span = observe::http_client_span(call.span(), &method, &uri);
+        call.inject(&span, &mut headers);
+        let mut request = http::Request::new(Full::new(body));
+        *request.method_mut() = method;
+        *request.uri_mut() = uri;
+        *request.headers_mut() = headers;
+
+        let response = match client.transport.http1().request(request).instrument(span.clone()).await {
+            Ok(response) => response,
+            Err(error) => {
+                let unsent = error.is_connect();
+                let source = Cause::from(error);
+                let error = if unsent {
+                    CallError::Unreachable { service, source }
+                } else {
+                    CallError::Broken { service, source }
+                };
+                observe::failed(&span, error.kind(), &samspill_observability::chain(&error).to_string());
+                return Err(error);
+            }
+        };
+        observe::http_answer_received(&span, response.status());
+        let (parts, body) = response.into_parts();
+        let answer =
+            Answer { service, status: parts.status, headers: parts.headers, body: Observed::http(body, span) };
+        if answer.status.is_success() { Ok(answer) } else { Err(answer.refused().await) }
+    }
+}
+
+/// `http://<service><path>`: the name goes into `Host`, where the sidecar looks for it.
+fn uri(service: &str, path: &str) -> Result<Uri, Cause> {
+    let authority: Authority = service.parse()?;
+    let path: PathAndQuery = path.parse()?;
+    if !path.path().starts_with('/') {
+        return Err(format!("the path `{path}` does not start with a slash").into());
+    }
+    Ok(Uri::builder().scheme("http").authority(authority).path_and_query(path).build()?)
+}
+
+impl Answer {
+    /// The status, 200 to 299.
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// The headers.
+    pub fn headers(&self) -> &HeaderMap {
+        &self.headers
+    }
+
+    /// The body, as JSON.
+    ///
+    /// # Errors
+    /// [`CallError::Broken`], or [`CallError::Unexpected`] for another shape or more than 16 MiB.
+    pub async fn json<T: DeserializeOwned>(self) -> Result<T, CallError> {
+        let service = self.service.clone();
+        let bytes = self.bytes().await?;
+        let mut deserializer = serde_json::Deserializer::from_slice(&bytes);
+        serde_path_to_error::deserialize(&mut deserializer)
+            .map_err(|error| CallError::Unexpected { service, source: error.into() })
+    }
+
+    /// The body, as text.
+    ///
+    /// # Errors
+    /// [`CallError::Broken`], or [`CallError::Unexpected`] for what is not UTF-8 or more than 16 MiB.
+    pub async fn text(self) -> Result<String, CallError> {
+        let service = self.service.clone();
+        let bytes = self.bytes().await?;
+        String::from_utf8(bytes.into()).map_err(|error| CallError::Unexpected { service, source: error.into() })
+    }
+
+    /// The body.
+    ///
+    /// # Errors
+    /// [`CallError::Broken`], or [`CallError::Unexpected`] for more than 16 MiB.
+    pub async fn bytes(self) -> Result<Bytes, CallError> {
+        let Self { service, body, .. } = self;
+        match Limited::new(body, ANSWER_LIMIT_BYTES).collect().await {
+            Ok(collected) => Ok(collected.to_bytes()),
+            Err(source) if source.is::<http_body_util::LengthLimitError>() => {
+                Err(CallError::Unexpected { service, source })
+            }
+            Err(source) => Err(CallError::Broken { service, source }),
+        }
+    }
+
+    /// The error that an answer other than 2xx is.
+    async fn refused(self) -> CallError {
+        let status = self.status;
+        match self.bytes().await {
+            Ok(body) => CallError::Problem(Problem::from_answer(status, &body)),
+            Err(_unreadable) => CallError::Problem(Problem::from(status)),
+        }
+    }
+}
+
+impl CallError {
+    /// The status of the answer, if there was one that was no success.
+    pub fn status(&self) -> Option<StatusCode> {
+        match self {
+            Self::Problem(problem) => Some(problem.status()),
+            _ => None,
+        }
+    }
+
+    /// The `error.type` of the span.
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::Problem(_) => "problem",
+            Self::Unreachable { .. } => "unreachable",
+            Self::Broken { .. } => "broken",
+            Self::Unexpected { .. } => "unexpected",
+            Self::Request { .. } => "request",
+        }
+    }
+}
+
+/// What our own caller is told; the log is told why.
+impl From<CallError> for Problem {
+    fn from(error: CallError) -> Self {
+        let reason = samspill_observability::chain(&error).to_string();
+        tracing::warn!(error = reason, "a call to another service failed");
+        match error {
+            CallError::Unreachable { .. } => problem::upstream_unavailable(),
+            CallError::Problem(upstream)
+                if matches!(
+                    upstream.status(),
+                    StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS
+                ) =>
+            {
+                problem::upstream_unavailable()
+            }
+            CallError::Problem(_) | CallError::Broken { .. } | CallError::Unexpected { .. } => {
+                problem::upstream_failed()
+            }
+            CallError::Request { .. } => Self::from(StatusCode::INTERNAL_SERVER_ERROR),
+        }
+    }
+}
+
+/// The same for gRPC handlers.
+impl From<CallError> for tonic::Status {
+    fn from(error: CallError) -> Self {
+        Problem::from(error).to_status()
+    }
+}

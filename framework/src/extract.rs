@@ -1,0 +1,219 @@
+//! axum's extractors, with one difference: what they refuse is a [`Problem`] that names the field.
+//!
+//! ```
+//! use axum::{Router, routing::post};
+//! use samspill::Problem;
+//! use samspill::extract::Json;
+//!
+//! #[derive(serde::Deserialize)]
+//! struct Ask { grams: u32 }
+//!
+//! #[derive(serde::Serialize)]
+//! struct Quote { cents: u32 }
+//!
+//! async fn quote(Json(ask): Json<Ask>) -> Result<Json<Quote>, Problem> {
+//!     Ok(Json(Quote { cents: ask.grams / 10 }))
+//! }
+//! let router: Router = Router::new().route("/v2/quotes", post(quote));
+//! ```
+
+use axum::RequestExt;
+use axum::body::Bytes;
+use axum::extract::path::ErrorKind;
+use axum::extract::rejection::{BytesRejection, PathRejection};
+use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::response::{IntoResponse, Response};
+use http::request::Parts;
+use http::{HeaderMap, Method, StatusCode, header};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::Problem;
+
+/// A JSON body, in or out. In: 415 without a JSON content type, 400 for what is not JSON, 422 for what does not fit
+/// the type (the field is named), 413 for more than the limit (2 MiB, or what `axum::extract::DefaultBodyLimit` says).
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Json<T>(pub T);
+
+/// The query string as a struct; 400 that names the parameter.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Query<T>(pub T);
+
+/// The parameters of the path; 400 that names the parameter.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Path<T>(pub T);
+
+/// What an HTML form sends: the query of a GET, the body of anything else. 415 and 422 as for [`Json`].
+///
+/// ```
+/// use samspill::Problem;
+/// use samspill::extract::Form;
+///
+/// #[derive(serde::Deserialize)]
+/// struct Ask { to: String }
+///
+/// // A page that answers a wrong form with a page of its own takes the refusal as a value.
+/// async fn quote(form: Result<Form<Ask>, Problem>) -> String {
+///     match form {
+///         Ok(Form(ask)) => format!("To {}", ask.to),
+///         Err(problem) => format!("Please look again: {problem}"),
+///     }
+/// }
+/// # let _: axum::Router = axum::Router::new().route("/", axum::routing::get(quote));
+/// ```
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Form<T>(pub T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _state: &S) -> Result<Self, Problem> {
+        if !has_media_type(request.headers(), |kind| {
+            kind == "application/json" || (kind.starts_with("application/") && kind.ends_with("+json"))
+        }) {
+            return Err(unsupported("application/json"));
+        }
+        let bytes = body(request).await?;
+        let mut deserializer = serde_json::Deserializer::from_slice(&bytes);
+        let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| json_problem(&error))?;
+        deserializer.end().map_err(|error| not_json(&error))?;
+        Ok(Self(value))
+    }
+}
+
+impl<T: Serialize> IntoResponse for Json<T> {
+    fn into_response(self) -> Response {
+        match serde_json::to_vec(&self.0) {
+            Ok(body) => ([(header::CONTENT_TYPE, "application/json")], body).into_response(),
+            Err(error) => Problem::internal(&error).into_response(),
+        }
+    }
+}
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
+        query(parts.uri.query()).map(Self)
+    }
+}
+
+impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Path<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let axum::extract::Path(value) =
+            axum::extract::Path::from_request_parts(parts, state).await.map_err(path_problem)?;
+        Ok(Self(value))
+    }
+}
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Form<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _state: &S) -> Result<Self, Problem> {
+        if request.method() == Method::GET || request.method() == Method::HEAD {
+            return query(request.uri().query()).map(Self);
+        }
+        if !has_media_type(request.headers(), |kind| kind == "application/x-www-form-urlencoded") {
+            return Err(unsupported("application/x-www-form-urlencoded"));
+        }
+        let bytes = body(request).await?;
+        pairs(&bytes).map(Self).map_err(|error| {
+            field_problem(StatusCode::UNPROCESSABLE_ENTITY, "The form is not as expected", &error)
+        })
+    }
+}
+
+/// The whole body, up to the limit that axum's `DefaultBodyLimit` holds.
+async fn body(request: Request) -> Result<Bytes, Problem> {
+    request.extract::<Bytes, _>().await.map_err(|rejection: BytesRejection| match rejection.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => Problem::from(StatusCode::PAYLOAD_TOO_LARGE),
+        _ => Problem::new(StatusCode::BAD_REQUEST, "The body ended early"),
+    })
+}
+
+fn query<T: DeserializeOwned>(text: Option<&str>) -> Result<T, Problem> {
+    pairs(text.unwrap_or_default().as_bytes())
+        .map_err(|error| field_problem(StatusCode::BAD_REQUEST, "The query is not as expected", &error))
+}
+
+fn pairs<T: DeserializeOwned>(text: &[u8]) -> Result<T, serde_path_to_error::Error<serde_urlencoded::de::Error>> {
+    let pairs = form_urlencoded::parse(text);
+    serde_path_to_error::deserialize(serde_urlencoded::Deserializer::new(pairs))
+}
+
+/// Whether the content type, without its parameters and in lower case, is the wanted one.
+fn has_media_type(headers: &HeaderMap, wanted: impl Fn(&str) -> bool) -> bool {
+    let Some(value) = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()) else {
+        return false;
+    };
+    let kind = value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    wanted(&kind)
+}
+
+fn unsupported(wanted: &str) -> Problem {
+    Problem::from(StatusCode::UNSUPPORTED_MEDIA_TYPE).detail(format!("Send it with `content-type: {wanted}`."))
+}
+
+fn json_problem(error: &serde_path_to_error::Error<serde_json::Error>) -> Problem {
+    if error.inner().is_data() {
+        field_problem(StatusCode::UNPROCESSABLE_ENTITY, "The body is not as expected", error)
+    } else {
+        let problem = not_json(error.inner());
+        match error.path().to_string() {
+            path if path == "." => problem,
+            path => problem.field(path, "the JSON breaks here"),
+        }
+    }
+}
+
+fn not_json(error: &serde_json::Error) -> Problem {
+    Problem::new(StatusCode::BAD_REQUEST, "The body is not JSON").detail(error.to_string())
+}
+
+fn field_problem<E: std::fmt::Display>(
+    status: StatusCode,
+    title: &str,
+    error: &serde_path_to_error::Error<E>,
+) -> Problem {
+    let (field, detail) = name_field(&error.path().to_string(), &error.inner().to_string());
+    Problem::new(status, title).field(field, detail)
+}
+
+/// Serde reports a missing or unknown field at its parent; a caller wants the field's own name.
+pub(crate) fn name_field(path: &str, message: &str) -> (String, String) {
+    // serde_json adds where in the text, which the field says better.
+    let message = message.split_once(" at line ").map_or(message, |(message, _where)| message);
+    let child = |name: &str| if path == "." { name.to_owned() } else { format!("{path}.{name}") };
+    if let Some(name) = quoted(message, "missing field `") {
+        return (child(name), "is missing".to_owned());
+    }
+    if let Some(name) = quoted(message, "unknown field `") {
+        let own = path.rsplit('.').next() == Some(name);
+        return (if own { path.to_owned() } else { child(name) }, "is not known".to_owned());
+    }
+    (path.to_owned(), message.to_owned())
+}
+
+fn quoted<'a>(message: &'a str, prefix: &str) -> Option<&'a str> {
+    Some(message.strip_prefix(prefix)?.split_once('`')?.0)
+}
+
+fn path_problem(rejection: PathRejection) -> Problem {
+    let PathRejection::FailedToDeserializePathParams(failure) = rejection else {
+        return Problem::internal(&rejection);
+    };
+    if failure.status().is_server_error() {
+        return Problem::internal(&failure);
+    }
+    let problem = Problem::new(StatusCode::BAD_REQUEST, "The path is not as expected");
+    match failure.into_kind() {
+        ErrorKind::ParseErrorAtKey { key, value, expected_type } => {
+            problem.field(key, format!("`{value}` is not of type {expected_type}"))
+        }
+        ErrorKind::DeserializeError { key, value, message } => problem.field(key, format!("`{value}`: {message}")),
+        ErrorKind::InvalidUtf8InPathParam { key } => problem.field(key, "is not UTF-8"),
+        other => problem.detail(other.to_string()),
+    }
+}

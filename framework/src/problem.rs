@@ -1,0 +1,308 @@
+//! [`Problem`]: the one shape of an error answer (RFC 9457), and its gRPC twin.
+
+use std::error::Error;
+use std::fmt;
+
+use axum::body::Body;
+use axum::response::{IntoResponse, Response};
+use http::{HeaderValue, StatusCode, header};
+use serde::{Deserialize, Serialize};
+
+/// The media type of a problem (RFC 9457 §3).
+pub(crate) const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
+
+/// An error as a caller sees it: `application/problem+json`, or a gRPC status.
+///
+/// It is meant for callers, so it holds no internal text; what an operator needs goes to the log
+/// ([`Problem::internal`] does both). Handlers return it as their error type. The server adds `trace_id`, with which
+/// the caller and the operator speak about the same request.
+///
+/// ```
+/// use http::StatusCode;
+/// use samspill::Problem;
+///
+/// let problem = Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "The parcel cannot be priced")
+///     .detail("It is heavier than we carry.")
+///     .field("grams", "must be 1 to 31500");
+/// assert_eq!(
+///     serde_json::to_value(&problem).unwrap(),
+///     serde_json::json!({
+///         "title": "The parcel cannot be priced",
+///         "status": 422,
+///         "detail": "It is heavier than we carry.",
+///         "errors": [{ "field": "grams", "detail": "must be 1 to 31500" }],
+///     }),
+/// );
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Problem {
+    #[serde(rename = "type", default = "about_blank", skip_serializing_if = "is_about_blank")]
+    kind: String,
+    #[serde(default)]
+    title: String,
+    #[serde(with = "status_number")]
+    status: StatusCode,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    detail: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    errors: Vec<FieldError>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    trace_id: Option<String>,
+}
+
+/// What is wrong with one field of the request: one member of a problem's `errors`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FieldError {
+    /// The path to the field, as the caller writes it: `sender.address[0]`.
+    pub field: String,
+    /// What is wrong with it, or what is expected.
+    pub detail: String,
+}
+
+fn about_blank() -> String {
+    "about:blank".to_owned()
+}
+
+fn is_about_blank(kind: &str) -> bool {
+    kind == "about:blank"
+}
+
+mod status_number {
+    use http::StatusCode;
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    // serde's `with` hands over references.
+    pub(super) fn serialize<S: Serializer>(status: &StatusCode, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u16(status.as_u16())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<StatusCode, D::Error> {
+        StatusCode::from_u16(u16::deserialize(deserializer)?).map_err(D::Error::custom)
+    }
+}
+
+impl Problem {
+    /// A problem with a status and a short summary that does not change from one occurrence to the next.
+    pub fn new(status: StatusCode, title: impl Into<String>) -> Self {
+        Self { kind: about_blank(), title: title.into(), status, detail: None, errors: Vec::new(), trace_id: None }
+    }
+
+    /// The problem that a bare status is: its title is the status's own name.
+    ///
+    /// ```
+    /// use samspill::Problem;
+    ///
+    /// assert_eq!(Problem::from(http::StatusCode::NOT_FOUND).title(), "Not Found");
+    /// ```
+    fn of_status(status: StatusCode) -> Self {
+        Self::new(status, status.canonical_reason().unwrap_or("Unknown status"))
+    }
+
+    /// A 500 that tells the caller nothing, and the log everything: the error and all its causes.
+    ///
+    /// ```
+    /// use samspill::Problem;
+    ///
+    /// let failure = std::io::Error::other("the disk at /dev/sda1 is full");
+    /// assert!(!Problem::internal(&failure).to_string().contains("sda1"));
+    /// ```
+    pub fn internal(error: &(dyn Error + 'static)) -> Self {
+        tracing::error!(error = %samspill_observability::chain(error), "a request failed");
+        Self::of_status(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+
+    /// Says what happened this time, and what the caller can do about it.
+    #[must_use]
+    pub fn detail(mut self, detail: impl Into<String>) -> Self {
+        self.detail = Some(detail.into());
+        self
+    }
+
+    /// Names a field of the request and what is wrong with it. May be called once per field.
+    #[must_use]
+    pub fn field(mut self, field: impl Into<String>, detail: impl Into<String>) -> Self {
+        self.errors.push(FieldError { field: field.into(), detail: detail.into() });
+        self
+    }
+
+    /// The HTTP status.
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// The short summary.
+    pub fn title(&self) -> &str {
+        &self.title
+    }
+
+    /// What was said with [`detail`](Self::detail).
+    pub fn detail_text(&self) -> Option<&str> {
+        self.detail.as_deref()
+    }
+
+    /// What was said with [`field`](Self::field), in that order.
+    pub fn errors(&self) -> &[FieldError] {
+        &self.errors
+    }
+
+    /// The trace in which it happened, once a server has answered with it.
+    pub fn trace_id(&self) -> Option<&str> {
+        self.trace_id.as_deref()
+    }
+
+    pub(crate) fn with_trace_id(mut self, trace_id: impl Into<String>) -> Self {
+        self.trace_id = Some(trace_id.into());
+        self
+    }
+
+    /// The same as a gRPC status: the nearest code, and title, detail and fields as its message.
+    ///
+    /// ```
+    /// use http::StatusCode;
+    /// use samspill::Problem;
+    ///
+    /// let status = Problem::new(StatusCode::NOT_FOUND, "No such parcel").detail("P-1 is unknown.").to_status();
+    /// assert_eq!(status.code(), tonic::Code::NotFound);
+    /// assert_eq!(status.message(), "No such parcel: P-1 is unknown.");
+    /// ```
+    pub fn to_status(&self) -> tonic::Status {
+        use tonic::Code;
+        let code = match self.status.as_u16() {
+            400 | 413..=415 | 422 => Code::InvalidArgument,
+            401 => Code::Unauthenticated,
+            403 => Code::PermissionDenied,
+            404 | 410 => Code::NotFound,
+            405 | 501 => Code::Unimplemented,
+            409 => Code::Aborted,
+            412 | 428 => Code::FailedPrecondition,
+            429 => Code::ResourceExhausted,
+            499 => Code::Cancelled,
+            408 | 504 => Code::DeadlineExceeded,
+            502 | 503 => Code::Unavailable,
+            500.. => Code::Internal,
+            _ => Code::Unknown,
+        };
+        tonic::Status::new(code, self.to_string())
+    }
+
+    /// The body: never empty, whatever happens.
+    pub(crate) fn to_json(&self) -> String {
+        serde_json::to_string(self).expect("because texts and numbers are always JSON")
+    }
+
+    /// Reads another service's problem; the status is the one on the wire, whatever the body says.
+    pub(crate) fn from_answer(status: StatusCode, body: &[u8]) -> Self {
+        let mut problem = serde_json::from_slice(body).unwrap_or_else(|_not_a_problem| Self::of_status(status));
+        problem.status = status;
+        problem
+    }
+}
+
+impl From<StatusCode> for Problem {
+    fn from(status: StatusCode) -> Self {
+        Self::of_status(status)
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.title)?;
+        if let Some(detail) = &self.detail {
+            write!(f, ": {detail}")?;
+        }
+        for FieldError { field, detail } in &self.errors {
+            write!(f, "; {field}: {detail}")?;
+        }
+        Ok(())
+    }
+}
+
+impl Error for Problem {}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let mut response = Response::new(Body::from(self.to_json()));
+        *response.status_mut() = self.status;
+        response.headers_mut().insert(header::CONTENT_TYPE, PROBLEM_JSON);
+        // The server finds it here and says it again with the trace's id.
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+impl From<Problem> for tonic::Status {
+    fn from(problem: Problem) -> Self {
+        problem.to_status()
+    }
+}
+
+/// What a caller is told when a service that *we* called by gRPC failed: 503 when it was away or busy, 504 when it was
+/// too slow, else 502. Map the codes that mean something to your own caller yourself.
+///
+/// ```
+/// use samspill::Problem;
+///
+/// fn parcel(status: tonic::Status) -> Problem {
+///     match status.code() {
+///         tonic::Code::NotFound => Problem::new(http::StatusCode::NOT_FOUND, "No such parcel"),
+///         _ => status.into(),
+///     }
+/// }
+/// assert_eq!(parcel(tonic::Status::not_found("P-1")).status(), 404);
+/// assert_eq!(parcel(tonic::Status::unavailable("gone")).status(), 503);
+/// assert_eq!(parcel(tonic::Status::invalid_argument("bad")).status(), 502);
+/// ```
+impl From<tonic::Status> for Problem {
+    fn from(status: tonic::Status) -> Self {
+        tracing::warn!(code = ?status.code(), message = status.message(), "a called service failed");
+        match status.code() {
+            tonic::Code::Unavailable | tonic::Code::ResourceExhausted => upstream_unavailable(),
+            tonic::Code::DeadlineExceeded => Self::of_status(StatusCode::GATEWAY_TIMEOUT),
+            _ => upstream_failed(),
+        }
+    }
+}
+
+/// What our caller is told when a service that we need is away or busy: try again later.
+pub(crate) fn upstream_unavailable() -> Problem {
+    Problem::of_status(StatusCode::SERVICE_UNAVAILABLE).detail("A service that this one needs cannot be reached.")
+}
+
+/// What our caller is told when a service that we need answered with what we cannot use.
+pub(crate) fn upstream_failed() -> Problem {
+    Problem::of_status(StatusCode::BAD_GATEWAY).detail("A service that this one needs answered with an error.")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_say_the_same_to_a_grpc_caller() {
+        use tonic::Code;
+        for (status, code) in [
+            (400, Code::InvalidArgument),
+            (404, Code::NotFound),
+            (409, Code::Aborted),
+            (413, Code::InvalidArgument),
+            (422, Code::InvalidArgument),
+            (429, Code::ResourceExhausted),
+            (500, Code::Internal),
+            (502, Code::Unavailable),
+            (503, Code::Unavailable),
+            (504, Code::DeadlineExceeded),
+            (418, Code::Unknown),
+        ] {
+            let problem = Problem::from(StatusCode::from_u16(status).unwrap());
+            assert_eq!(problem.to_status().code(), code, "{status}");
+        }
+    }
+
+    #[test]
+    fn the_status_on_the_wire_wins_over_the_body() {
+        let status = StatusCode::NOT_FOUND;
+        let problem = Problem::from_answer(status, br#"{"title":"No such parcel","status":200,"other":[1]}"#);
+        assert_eq!((problem.status(), problem.title()), (status, "No such parcel"));
+        assert_eq!(Problem::from_answer(status, b"<html>"), Problem::from(status));
+    }
+}

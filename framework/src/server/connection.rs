@@ -1,0 +1,122 @@
+//! One connection, from its first byte to its last.
+//!
+//! Phases: which HTTP is it (an unanswerable connection is closed) → the gate (a malformed request is answered with a
+//! problem) → the app → the next request, until one side has had enough or the drain ends it.
+
+use std::convert::Infallible;
+use std::pin::pin;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::response::Response;
+use http::Request;
+use hyper::body::Incoming;
+use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use samspill_net::drain::DrainWatch;
+use samspill_net::gate::{self, Http1Guard, HttpVersion, Limits, Malformed, Prefixed};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::app::{self, App};
+
+/// How long a connection may wait for its next request. More than a minute, so that it is the other side that closes:
+/// sidecars do after 4 s, nginx and the load balancers of clouds after 60 s.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(75);
+
+/// How long a connection without a request may still send one after the drain has started: those that the kernel had let
+/// in before.
+const LAST_CALL: Duration = Duration::from_secs(1);
+
+/// How often an HTTP/2 connection is tried, and how long the answer may take.
+const PING_INTERVAL: Duration = Duration::from_secs(30);
+const PING_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Requests at once on one HTTP/2 connection: a sidecar has one connection for all its callers.
+const MAX_STREAMS: u32 = 1024;
+
+/// The limits of a request's head; hyper and h2 have the same.
+fn limits() -> Limits {
+    Limits::default()
+}
+
+/// Serves a connection until it ends.
+pub(super) async fn serve<IO>(io: IO, app: App, drain: DrainWatch)
+where
+    IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let detected = tokio::select! {
+        detected = gate::detect(io, limits().header_deadline) => detected,
+        () = last_call(&drain) => return,
+    };
+    let served = match detected {
+        Ok((HttpVersion::Http1, io)) => serve_http1(io, app, &drain).await,
+        Ok((HttpVersion::Http2, io)) => serve_http2(io, app, &drain).await,
+        Err(error) => {
+            tracing::debug!(%error, "a connection said nothing that we can answer");
+            return;
+        }
+    };
+    if let Err(error) = served {
+        tracing::debug!(error = %samspill_observability::chain(&error), "a connection broke");
+    }
+}
+
+async fn last_call(drain: &DrainWatch) {
+    drain.started().await;
+    tokio::time::sleep(LAST_CALL).await;
+}
+
+async fn serve_http1<IO>(io: Prefixed<IO>, app: App, drain: &DrainWatch) -> Result<(), hyper::Error>
+where
+    IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let (io, verdict) = Http1Guard::new(io, limits());
+    let service = service_fn(move |request: Request<Incoming>| answer(app.clone(), verdict.take(), request));
+    // The guard never shows half a head, so this timeout is that of an idle connection.
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(IDLE_TIMEOUT)
+        .max_headers(limits().headers)
+        .serve_connection(TokioIo::new(io), service);
+    let mut connection = pin!(connection);
+    tokio::select! {
+        served = connection.as_mut() => return served,
+        () = drain.started() => connection.as_mut().graceful_shutdown(),
+    }
+    connection.await
+}
+
+async fn serve_http2<IO>(io: Prefixed<IO>, app: App, drain: &DrainWatch) -> Result<(), hyper::Error>
+where
+    IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let service = service_fn(move |request: Request<Incoming>| answer(app.clone(), None, request));
+    let max_head = u32::try_from(limits().head_bytes).unwrap_or(u32::MAX);
+    let connection = http2::Builder::new(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        .keep_alive_interval(PING_INTERVAL)
+        .keep_alive_timeout(PING_TIMEOUT)
+        .max_concurrent_streams(MAX_STREAMS)
+        .max_header_list_size(max_head)
+        .serve_connection(TokioIo::new(io), service);
+    let mut connection = pin!(connection);
+    tokio::select! {
+        served = connection.as_mut() => return served,
+        () = drain.started() => connection.as_mut().graceful_shutdown(),
+    }
+    connection.await
+}
+
+/// Answers one request: a malformed one here, any other in the app.
+async fn answer(app: App, malformed: Option<Malformed>, request: Request<Incoming>) -> Result<Response, Infallible> {
+    let (parts, body) = request.into_parts();
+    let checked = match malformed {
+        Some(malformed) => Err(malformed),
+        None => gate::check_request(&parts),
+    };
+    if let Err(Malformed { status, detail }) = checked {
+        return Ok(app::refuse(status, &detail, app::is_grpc(&parts.headers)));
+    }
+    Ok(app.answer(Request::from_parts(parts, Body::new(body))).await)
+}

@@ -1,0 +1,189 @@
+//! To our own workload: a caller that mutual TLS has proven, and a request from it.
+//!
+//! The phases: mutual TLS (who is it?) → gate → call context → forward to the app → observe. A handshake that fails is
+//! logged and closed; everything after it is answered.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use http::{HeaderValue, Request, Response};
+use hyper::body::Incoming;
+use samspill_engine::connection::Lifetime;
+use samspill_engine::endpoint::{Endpoint, SendError};
+use samspill_engine::headers::{FORWARDED_CLIENT_CERT, adapt, is_grpc, remove_hop_by_hop};
+use samspill_engine::metrics::{Metrics, Side, Traffic, TrafficKey};
+use samspill_engine::observe::Observation;
+use samspill_engine::reason::REASON_HEADER;
+use samspill_engine::{Body, Failure, Reason};
+use samspill_identity::{IdentityStore, Peer};
+use samspill_model::identity::SpiffeId;
+use samspill_model::snapshot::Inbound as InboundSnapshot;
+use samspill_net::drain::DrainWatch;
+use samspill_net::gate::{self, HttpVersion, Verdict};
+use samspill_observability::context::TraceContext;
+use samspill_observability::conventions::attribute;
+use samspill_observability::export::SpanSender;
+use samspill_observability::span::SpanKind;
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+
+use crate::app::Shared;
+use crate::config::Config;
+use crate::listen::{self, Ending, Handler};
+use crate::outbound::authority;
+use crate::rescue;
+
+/// What may be spoken to a sidecar: what the caller's discovery says that the app speaks.
+const ALPN: &[&[u8]] = &[b"h2", b"http/1.1"];
+
+/// One container port of the own workload.
+#[derive(Debug)]
+pub(crate) struct Inbound {
+    config: Arc<Config>,
+    port: u16,
+    identity: Arc<IdentityStore>,
+    snapshot: watch::Receiver<Option<Arc<InboundSnapshot>>>,
+    app: Mutex<Option<Arc<Endpoint>>>,
+    metrics: Arc<Metrics>,
+    spans: SpanSender,
+}
+
+impl Inbound {
+    pub(crate) fn new(shared: &Shared, port: u16) -> Self {
+        Self {
+            config: Arc::clone(&shared.config),
+            port,
+            identity: Arc::clone(&shared.identity),
+            snapshot: shared.inbound.clone(),
+            app: Mutex::default(),
+            metrics: Arc::clone(&shared.metrics),
+            spans: shared.spans.clone(),
+        }
+    }
+
+    /// Serves one connection from its handshake to its end.
+    pub(crate) async fn serve(self: Arc<Self>, stream: TcpStream, drain: DrainWatch) {
+        let _open = self.metrics.connection(Side::Inbound);
+
+        // Mutual TLS: without a certificate of our trust domain nothing is read.
+        let identity = tokio::select! {
+            identity = self.identity.ready() => identity,
+            () = drain.started() => return,
+        };
+        let accepted = identity.accept(stream, ALPN).await;
+        self.metrics.handshake(Side::Inbound, accepted.is_ok());
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                tracing::info!(port = self.port, "refused a caller: {}", samspill_observability::chain(&error));
+                return;
+            }
+        };
+
+        let version = if peer.alpn == b"h2" { HttpVersion::Http2 } else { HttpVersion::Http1 };
+        let ending = Ending { drain, lifetime: Lifetime::until(peer.not_after.min(identity.not_after)) };
+        let caller = Arc::new(Caller::new(self, &identity.id, &peer));
+        listen::serve(stream, version, caller, ending).await;
+    }
+
+    /// The own app, as of the newest snapshot.
+    fn app(&self) -> Result<Arc<Endpoint>, Failure> {
+        let port = self.snapshot.borrow().as_ref().and_then(|snapshot| snapshot.ports.get(&self.port).copied());
+        let port = port.ok_or_else(|| Failure::new(Reason::NotReady))?;
+        let mut app = self.app.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*app {
+            Some(app) if app.address() == port.app && app.protocol() == port.protocol => Ok(Arc::clone(app)),
+            _ => Ok(Arc::clone(app.insert(Arc::new(Endpoint::plain(port.app, port.protocol))))),
+        }
+    }
+}
+
+/// The requests of one proven caller.
+#[derive(Debug)]
+struct Caller {
+    inbound: Arc<Inbound>,
+    /// What the app is told of the caller.
+    client_cert: HeaderValue,
+    peer: String,
+    traffic: Arc<Traffic>,
+}
+
+impl Caller {
+    fn new(inbound: Arc<Inbound>, own: &SpiffeId, peer: &Peer) -> Self {
+        let key = TrafficKey {
+            side: Side::Inbound,
+            source: format!("{}/{}", peer.id.namespace, peer.id.service_account),
+            destination: inbound.config.workload.to_string(),
+        };
+        let traffic = inbound.metrics.traffic(key);
+        let client_cert = HeaderValue::from_str(&format!("By={own};URI={}", peer.id))
+            .unwrap_or_else(|_invalid| unreachable!("a SPIFFE ID has visible ASCII characters only"));
+        Self { inbound, client_cert, peer: peer.id.to_string(), traffic }
+    }
+
+    async fn forward(&self, mut request: Request<Body>) -> Result<Response<Body>, Failure> {
+        let authority = authority(&request)?;
+        let headers = request.headers_mut();
+        remove_hop_by_hop(headers).map_err(|error| Failure::new(Reason::Malformed).detail(error.to_string()))?;
+        headers.insert(FORWARDED_CLIENT_CERT, self.client_cert.clone());
+
+        let app = self.inbound.app()?;
+        adapt(&mut request, &authority, app.protocol())?;
+        let mut response = match app.send(request).await {
+            Ok(response) => response,
+            // The caller's sidecar may try another instance.
+            Err(SendError::Unsent(failure, _request)) => {
+                return Err(Failure::new(Reason::AppUnreachable).caused_by(failure));
+            }
+            Err(SendError::Lost(failure)) => return Err(failure),
+        };
+        let headers = response.headers_mut();
+        drop(remove_hop_by_hop(headers));
+        // Only a sidecar may say this: the caller's believes it.
+        headers.remove(REASON_HEADER);
+        Ok(response)
+    }
+}
+
+impl Handler for Caller {
+    async fn handle(self: Arc<Self>, request: Request<Incoming>, verdict: Option<Arc<Verdict>>) -> Response<Body> {
+        let is_grpc = is_grpc(request.headers());
+        let metrics = &self.inbound.metrics;
+
+        // Gate.
+        if let Some(malformed) = verdict.and_then(|verdict| verdict.take()) {
+            return rescue::malformed(&malformed, is_grpc, metrics);
+        }
+        let (parts, body) = request.into_parts();
+        if let Err(malformed) = gate::check_request(&parts) {
+            return rescue::malformed(&malformed, is_grpc, metrics);
+        }
+        let mut request = Request::from_parts(parts, Body::from(body));
+
+        // Call context: the caller's sidecar has said whether this is traced.
+        let parent = TraceContext::parse(request.headers());
+        let context = match parent {
+            Some(parent) if parent.sampled => parent.child(),
+            Some(parent) => parent,
+            None => TraceContext::new_root(false),
+        };
+        let mut observation = Observation::begin(
+            &self.inbound.spans,
+            (SpanKind::Server, Side::Inbound),
+            &context,
+            parent.map(|parent| parent.span_id),
+            &request,
+            self.traffic.begin(),
+        );
+        observation.describe(|record| record.set(attribute::SAMSPILL_PEER_IDENTITY, self.peer.clone()));
+        if context.sampled {
+            context.inject(request.headers_mut());
+        }
+
+        // Forward and observe.
+        let response = self.forward(request).await.unwrap_or_else(|failure| {
+            observation.describe(|record| record.set(attribute::SAMSPILL_REASON, failure.reason.as_str()));
+            rescue::answer(&failure, is_grpc, metrics)
+        });
+        observation.answered(response)
+    }
+}

@@ -1,0 +1,144 @@
+//! From our own workload: a name, and a request for it.
+//!
+//! The phases: gate (is this well-formed HTTP?) → name (who is meant?) → call context (which trace?) → route → forward.
+//! Up to the route a failure is the caller's; from there on it is the mesh's. Both are answered by [`rescue`].
+
+use std::sync::Arc;
+
+use http::header::HOST;
+use http::uri::Authority;
+use http::{Method, Request, Response, Uri};
+use hyper::body::Incoming;
+use hyper_util::rt::TokioIo;
+use samspill_engine::directory::RoutesOf;
+use samspill_engine::headers::{is_grpc, remove_hop_by_hop};
+use samspill_engine::metrics::Metrics;
+use samspill_engine::{Body, Engine, Failure, Outgoing, Reason};
+use samspill_model::name::ServicePort;
+use samspill_net::gate::{self, Verdict};
+use samspill_net::task;
+use samspill_observability::context::TraceContext;
+
+use crate::app::Shared;
+use crate::config::Config;
+use crate::listen::{self, Ending, Handler};
+use crate::rescue;
+
+/// Serves the requests that the own workload sends.
+#[derive(Debug)]
+pub(crate) struct Outbound {
+    config: Arc<Config>,
+    engine: Arc<Engine>,
+    metrics: Arc<Metrics>,
+    ending: Ending,
+    /// Inside a tunnel that CONNECT has opened, the name that it was opened to.
+    tunnel_to: Option<Authority>,
+}
+
+impl Handler for Outbound {
+    async fn handle(self: Arc<Self>, request: Request<Incoming>, verdict: Option<Arc<Verdict>>) -> Response<Body> {
+        let is_grpc = is_grpc(request.headers());
+
+        // Gate: a malformed request is answered by its own status, and its connection ends.
+        if let Some(malformed) = verdict.as_ref().and_then(|verdict| verdict.take()) {
+            return rescue::malformed(&malformed, is_grpc, &self.metrics);
+        }
+        let (parts, body) = request.into_parts();
+        if let Err(malformed) = gate::check_request(&parts) {
+            return rescue::malformed(&malformed, is_grpc, &self.metrics);
+        }
+        let request = Request::from_parts(parts, body);
+
+        let answered = if request.method() == Method::CONNECT {
+            self.open_tunnel(request, verdict.as_deref()).await
+        } else {
+            self.forward(request).await
+        };
+        answered.unwrap_or_else(|failure| rescue::answer(&failure, is_grpc, &self.metrics))
+    }
+}
+
+impl Outbound {
+    pub(crate) fn new(shared: &Shared, engine: Arc<Engine>, ending: Ending) -> Self {
+        Self {
+            config: Arc::clone(&shared.config),
+            engine,
+            metrics: Arc::clone(&shared.metrics),
+            ending,
+            tunnel_to: None,
+        }
+    }
+
+    async fn forward(&self, request: Request<Incoming>) -> Result<Response<Body>, Failure> {
+        let mut request = request.map(Body::from);
+
+        // Name: the tunnel's, the absolute form's (http_proxy), `:authority`, or `Host`.
+        let authority = match &self.tunnel_to {
+            Some(authority) => authority.clone(),
+            None => authority(&request)?,
+        };
+        let name = self.resolve(&authority)?;
+        remove_hop_by_hop(request.headers_mut())
+            .map_err(|error| Failure::new(Reason::Malformed).detail(error.to_string()))?;
+
+        // Call context: the app's, or a trace that begins here.
+        let parent = TraceContext::parse(request.headers()).unwrap_or_else(|| {
+            let root = TraceContext::new_root(self.config.samples());
+            root.inject(request.headers_mut());
+            root
+        });
+
+        // Route and forward.
+        let backend = self.engine.route(&RoutesOf::Service(name), request.uri_mut()).await?;
+        let mut response = self.engine.forward(&Outgoing { backend, authority, parent }, request).await?;
+        // What an upstream says of its own connection is nothing to the caller.
+        drop(remove_hop_by_hop(response.headers_mut()));
+        Ok(response)
+    }
+
+    /// CONNECT to a service's name and port opens its listener inside this proxy: gRPC's C core and Node speak so to an
+    /// `http_proxy`. The tunnel leads nowhere else.
+    async fn open_tunnel(
+        &self,
+        request: Request<Incoming>,
+        verdict: Option<&Verdict>,
+    ) -> Result<Response<Body>, Failure> {
+        let authority = request.uri().authority().cloned().ok_or_else(|| Failure::new(Reason::Malformed))?;
+        let name = self.resolve(&authority)?;
+        self.engine.route(&RoutesOf::Service(name), &mut Uri::from_static("/")).await?;
+        if let Some(verdict) = verdict {
+            verdict.tunnel();
+        }
+        let inside = Arc::new(Self {
+            config: Arc::clone(&self.config),
+            engine: Arc::clone(&self.engine),
+            metrics: Arc::clone(&self.metrics),
+            ending: self.ending.clone(),
+            tunnel_to: Some(authority),
+        });
+        task::spawn("tunnel", async move {
+            match hyper::upgrade::on(request).await {
+                Ok(io) => {
+                    let ending = inside.ending.clone();
+                    listen::detect_and_serve(TokioIo::new(io), inside, ending).await;
+                }
+                Err(error) => tracing::debug!(%error, "a tunnel was not opened"),
+            }
+        });
+        Ok(Response::new(Body::empty()))
+    }
+
+    fn resolve(&self, authority: &Authority) -> Result<ServicePort, Failure> {
+        ServicePort::resolve(authority.as_str(), &self.config.workload.namespace)
+            .map_err(|error| Failure::new(Reason::UnknownService).detail(error.to_string()))
+    }
+}
+
+/// Whom the caller names: the URI's authority wins over `Host` (RFC 9112 §3.2.2).
+pub(crate) fn authority<B>(request: &Request<B>) -> Result<Authority, Failure> {
+    if let Some(authority) = request.uri().authority() {
+        return Ok(authority.clone());
+    }
+    let host = request.headers().get(HOST).map(|host| Authority::try_from(host.as_bytes()));
+    host.and_then(Result::ok).ok_or_else(|| Failure::new(Reason::Malformed).detail("the request names no host"))
+}

@@ -1,0 +1,187 @@
+//! Traces and logs of a service, set up once: `tracing` for its code, OpenTelemetry behind it.
+//!
+//! Spans leave through [`crate::export`], not through the SDK's batch processor: that one deadlocks or hangs where a
+//! service has a single worker (opentelemetry-rust#2715, #3176), and two exporters would be two behaviours.
+//!
+//! Two rules for whoever makes spans. A server's span is created by [`Remote::span`], because a parent that is set
+//! afterwards gives wrong ids in logs (opentelemetry-rust#2824). What is called gets its `traceparent` by [`inject`].
+//! An unsampled trace stays so: its context travels on and nothing is exported.
+
+mod log;
+
+mod processor;
+
+use std::time::Duration;
+
+use http::HeaderMap;
+use opentelemetry::trace::{SpanContext, SpanId, TraceContextExt, TraceFlags, TraceId, TraceState, TracerProvider};
+use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider, SpanLimits};
+use tracing::level_filters::LevelFilter;
+use tracing::{Span, Subscriber};
+use tracing_opentelemetry::OpenTelemetrySpanExt;
+use tracing_subscriber::filter::EnvFilter;
+use tracing_subscriber::layer::{Layer, SubscriberExt};
+use tracing_subscriber::registry::Registry;
+
+pub use log::LogFormat;
+
+use crate::context::TraceContext;
+use crate::export::{self, SpanSender};
+use crate::span::Resource;
+
+/// How long the end of a process may wait for the collector.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Log lines that a span carries along at most: they wait in the exporter's queue with it.
+const EVENTS_PER_SPAN: u32 = 32;
+
+/// What is shown, and where it goes.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Who we are.
+    pub resource: Resource,
+    /// Where spans go, `http://127.0.0.1:4317`. Without it none are made, and a caller's `traceparent` is all there is.
+    pub otlp_endpoint: Option<String>,
+    /// Which log lines are written, as in `RUST_LOG`: `info,sqlx=warn`. Spans are made whatever it says.
+    pub log_filter: String,
+    /// How log lines look.
+    pub log_format: LogFormat,
+}
+
+/// Why telemetry could not be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum InitError {
+    /// `RUST_LOG` cannot be read.
+    #[error("`{filter}` is not a log filter; write a level and exceptions, as in info,sqlx=warn")]
+    Filter {
+        /// What was given.
+        filter: String,
+        /// What the parser said.
+        #[source]
+        source: tracing_subscriber::filter::ParseError,
+    },
+    /// The endpoint is no address, or the machine gives no thread.
+    #[error(transparent)]
+    Export(#[from] export::SpawnError),
+    /// This process has a subscriber already.
+    #[error("traces and logs are set up twice in this process")]
+    Twice(#[source] tracing::subscriber::SetGlobalDefaultError),
+}
+
+/// Holds the way out for spans. Dropping it sends what waits, for 2 s at most.
+#[derive(Debug)]
+#[must_use = "spans that wait are lost when the guard is dropped too early"]
+pub struct Guard {
+    spans: Option<SpanSender>,
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        if let Some(spans) = &self.spans
+            && let Err(error) = spans.flush_blocking(FLUSH_TIMEOUT)
+        {
+            tracing::warn!("the last spans may be lost: {error}");
+        }
+    }
+}
+
+/// Sets up `tracing` for this process: log lines on stderr, and spans to the collector if one is named.
+///
+/// # Errors
+/// [`InitError`]: bad configuration, or called twice.
+pub fn init(settings: &Settings) -> Result<Guard, InitError> {
+    let (subscriber, guard) = subscriber(settings, std::io::stderr)?;
+    tracing::subscriber::set_global_default(subscriber).map_err(InitError::Twice)?;
+    Ok(guard)
+}
+
+fn subscriber<W>(settings: &Settings, lines: W) -> Result<(impl Subscriber + Send + Sync + use<W>, Guard), InitError>
+where
+    W: for<'a> tracing_subscriber::fmt::MakeWriter<'a> + Send + Sync + 'static,
+{
+    let filter = EnvFilter::try_new(&settings.log_filter)
+        .map_err(|source| InitError::Filter { filter: settings.log_filter.clone(), source })?;
+    let spans = match &settings.otlp_endpoint {
+        Some(endpoint) => Some(export::spawn(endpoint, &settings.resource)?),
+        None => None,
+    };
+    // Both layers filter for themselves: RUST_LOG=error must not end the traces, and h2's own spans are none of ours.
+    let traces = spans.clone().map(|spans| {
+        let tracer = provider(spans).tracer("samspill");
+        let layer = tracing_opentelemetry::layer().with_tracer(tracer);
+        layer.with_location(false).with_threads(false).with_tracked_inactivity(false).with_filter(LevelFilter::INFO)
+    });
+    let lines = tracing_subscriber::fmt::layer()
+        .event_format(log::Lines::new(settings.log_format))
+        .with_writer(lines)
+        .with_filter(filter);
+    Ok((Registry::default().with(traces).with(lines), Guard { spans }))
+}
+
+fn provider(spans: SpanSender) -> SdkTracerProvider {
+    SdkTracerProvider::builder()
+        // Who began the trace has decided; what begins here is wanted.
+        .with_sampler(Sampler::parent_based(Sampler::AlwaysOn))
+        .with_span_limits(SpanLimits { max_events_per_span: EVENTS_PER_SPAN, ..SpanLimits::default() })
+        .with_span_processor(processor::Processor::new(spans))
+        .build()
+}
+
+/// The caller's place in its trace, if it sent one.
+#[derive(Clone, Copy, Debug)]
+pub struct Remote(Option<TraceContext>);
+
+/// Reads `traceparent` of a request, strictly ([`TraceContext::parse`]).
+pub fn extract(headers: &HeaderMap) -> Remote {
+    Remote(TraceContext::parse(headers))
+}
+
+impl Remote {
+    /// Makes a span below the caller's, or the root of a new trace where there is none.
+    ///
+    /// `make` makes the span with a macro and without an explicit parent: `remote.span(|| tracing::info_span!(…))`.
+    pub fn span(&self, make: impl FnOnce() -> Span) -> Span {
+        let context = match &self.0 {
+            Some(context) => opentelemetry::Context::new().with_remote_span_context(to_opentelemetry(context)),
+            None => opentelemetry::Context::new(),
+        };
+        let _attached = context.attach();
+        make()
+    }
+
+    /// What the caller sent.
+    pub fn context(&self) -> Option<TraceContext> {
+        self.0
+    }
+}
+
+/// The place of a span in its trace; none where spans are not made.
+pub fn context(span: &Span) -> Option<TraceContext> {
+    from_opentelemetry(span.context().span().span_context())
+}
+
+/// Writes the `traceparent` for a request that is sent inside of `span`, in place of any that is there.
+///
+/// Where spans are not made nothing is written: pass on what came. `tracestate` and `baggage` are the caller's to copy.
+pub fn inject(span: &Span, headers: &mut HeaderMap) {
+    if let Some(context) = context(span) {
+        context.inject(headers);
+    }
+}
+
+fn to_opentelemetry(context: &TraceContext) -> SpanContext {
+    let flags = if context.sampled { TraceFlags::SAMPLED } else { TraceFlags::default() };
+    let trace_id = TraceId::from_bytes(context.trace_id);
+    SpanContext::new(trace_id, SpanId::from_bytes(context.span_id), flags, true, TraceState::default())
+}
+
+fn from_opentelemetry(context: &SpanContext) -> Option<TraceContext> {
+    context.is_valid().then(|| TraceContext {
+        trace_id: context.trace_id().to_bytes(),
+        span_id: context.span_id().to_bytes(),
+        sampled: context.is_sampled(),
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,2 @@
+//! Placeholder.
+use anyhow::Result; pub(crate) fn run() -> Result<()> { Ok(()) }

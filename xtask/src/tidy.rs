@@ -1,0 +1,100 @@
+//! The rules that no compiler knows. All mistakes are told in one run.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::{Result, bail};
+use serde::Deserialize;
+
+use crate::command::{cargo, output};
+
+mod features;
+mod files;
+mod layers;
+
+/// What `cargo metadata --no-deps` says, as far as it is needed here.
+#[derive(Deserialize)]
+struct Metadata {
+    packages: Vec<Package>,
+}
+
+#[derive(Deserialize)]
+struct Package {
+    name: String,
+    manifest_path: String,
+    dependencies: Vec<Dependency>,
+}
+
+#[derive(Deserialize)]
+struct Dependency {
+    name: String,
+    kind: Option<String>,
+    path: Option<String>,
+}
+
+pub(crate) fn run() -> Result<()> {
+    let metadata: Metadata =
+        serde_json::from_str(&output(&mut cargo(&["metadata", "--no-deps", "--format-version=1"]))?)?;
+    let mut mistakes = Vec::new();
+    mistakes.extend(layers::check(&metadata.packages));
+    mistakes.extend(manifests(&metadata.packages)?);
+    mistakes.extend(files::check()?);
+    mistakes.extend(features::check()?);
+    if mistakes.is_empty() {
+        return Ok(());
+    }
+    for mistake in &mistakes {
+        eprintln!("tidy: {mistake}");
+    }
+    bail!("{} rules are broken", mistakes.len());
+}
+
+/// Each member takes its lints, versions and features from the workspace.
+fn manifests(packages: &[Package]) -> Result<Vec<String>> {
+    let mut mistakes = Vec::new();
+    for package in packages {
+        let manifest = std::fs::read_to_string(&package.manifest_path)?;
+        if !manifest.contains("[lints]\nworkspace = true") {
+            mistakes.push(format!("{}: write `[lints]` with `workspace = true`", package.manifest_path));
+        }
+        let mut section = "";
+        for line in manifest.lines() {
+            if line.starts_with('[') {
+                section = line;
+            } else if section.ends_with("dependencies]")
+                && line.contains('=')
+                && !line.starts_with('#')
+                && (!line.contains("workspace = true") || line.contains("features"))
+            {
+                mistakes.push(format!(
+                    "{}: `{line}`: version and features are chosen in the root's [workspace.dependencies]",
+                    package.manifest_path
+                ));
+            }
+        }
+    }
+    Ok(mistakes)
+}
+
+/// Versions in the lock file of which the tree needs two, each with its reason. Adding a line here is a decision.
+const DUPLICATES: [(&str, &str); 0] = [];
+
+/// Crates with several versions in the tree that is built.
+fn duplicates(tree: &str) -> Vec<String> {
+    let mut versions: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for line in tree.lines() {
+        let mut words = line.split_whitespace();
+        if let (Some(name), Some(version)) = (words.next(), words.next()) {
+            versions.entry(name).or_default().insert(version);
+        }
+    }
+    let explained: BTreeSet<&str> = DUPLICATES.iter().map(|(name, _reason)| *name).collect();
+    let several = versions.iter().filter(|(_, versions)| versions.len() > 1);
+    let mut mistakes: Vec<String> = several
+        .clone()
+        .filter(|(name, _)| !explained.contains(**name))
+        .map(|(name, versions)| format!("{name} is in the tree {} times: {versions:?}; say why in xtask/src/tidy.rs", versions.len()))
+        .collect();
+    let present: BTreeSet<&str> = several.map(|(name, _)| *name).collect();
+    mistakes.extend(explained.difference(&present).map(|name| format!("{name} has one version only: remove its reason")));
+    mistakes
+}

@@ -1,0 +1,73 @@
+//! Which of our crates may use which: the table of `docs/design` §2 and ARCHITECTURE.md, as code.
+
+use super::Package;
+
+/// A member, and our crates that it may depend on. What is not listed is forbidden; a new edge is its own decision.
+const MAY_USE: &[(&str, &[&str])] = &[
+    ("samspill-model", &[]),
+    ("samspill-net", &["samspill-model"]),
+    ("samspill-observability", &["samspill-model", "samspill-net"]),
+    ("samspill-identity", &["samspill-model", "samspill-net"]),
+    ("samspill-engine", &["samspill-model", "samspill-net", "samspill-identity", "samspill-observability"]),
+    ("samspill-xds", &["samspill-model", "samspill-net"]),
+    ("samspill-manifest", &["samspill-model"]),
+    ("samspill", &["samspill-model", "samspill-net", "samspill-observability"]),
+    (
+        "samspill-proxy",
+        &[
+            "samspill-engine",
+            "samspill-xds",
+            "samspill-identity",
+            "samspill-net",
+            "samspill-observability",
+            "samspill-model",
+        ],
+    ),
+    (
+        "samspill-controller",
+        &["samspill-xds", "samspill-identity", "samspill-net", "samspill-observability", "samspill-model", "samspill"],
+    ),
+    ("samspill-runtime", &["samspill-model", "samspill-net", "samspill-observability"]),
+    (
+        "samspill-cli",
+        &[
+            "samspill-controller",
+            "samspill-proxy",
+            "samspill-runtime",
+            "samspill-manifest",
+            "samspill-observability",
+            "samspill-model",
+            "samspill-net",
+        ],
+    ),
+    ("craterate-api", &["samspill"]),
+    ("craterate-storage", &["samspill"]),
+    ("shipping-application", &["samspill", "craterate-api", "craterate-storage"]),
+    ("shipping-cost-calculator", &["samspill", "craterate-api", "craterate-storage"]),
+    ("parcel-booking", &["samspill", "craterate-api", "craterate-storage"]),
+    ("invoicing", &["samspill", "craterate-api", "craterate-storage"]),
+    ("parcel-tracking", &["samspill", "craterate-api", "craterate-storage"]),
+    ("statistics", &["samspill", "craterate-api", "craterate-storage"]),
+];
+
+/// Members that are for development only and may use anything.
+const TOOLS: &[&str] = &["samspill-testkit", "samspill-tests", "xtask"];
+
+pub(super) fn check(packages: &[Package]) -> Vec<String> {
+    let mut mistakes = Vec::new();
+    for package in packages.iter().filter(|package| !TOOLS.contains(&package.name.as_str())) {
+        let Some((_, allowed)) = MAY_USE.iter().find(|(name, _)| *name == package.name) else {
+            mistakes.push(format!("{}: give it a line in xtask/src/tidy/layers.rs", package.name));
+            continue;
+        };
+        let used = package.dependencies.iter().filter(|dependency| {
+            dependency.path.is_some() && dependency.kind.as_deref() != Some("dev")
+        });
+        for dependency in used {
+            if !allowed.contains(&dependency.name.as_str()) {
+                mistakes.push(format!("{} must not use {}: see ARCHITECTURE.md", package.name, dependency.name));
+            }
+        }
+    }
+    mistakes
+}
