@@ -2,12 +2,12 @@
 
 mod answers;
 
-use std::io;
+use std::os::unix::net::UnixListener;
 use std::sync::Arc;
 
+use axum::Router;
 use axum::extract::State;
 use axum::routing::{get, post};
-use axum::{Router, serve};
 use http::StatusCode;
 use samspill::Problem;
 use samspill::extract::{Json, Path};
@@ -15,7 +15,6 @@ use samspill_model::identity::SpiffeId;
 use samspill_observability::chain;
 use samspill_xds::server::Acks;
 use serde::Deserialize;
-use tokio::net::UnixListener;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::executor::{Scale, ScaleError, View};
@@ -32,10 +31,9 @@ pub(crate) struct Api {
     pub(crate) scales: mpsc::Sender<Scale>,
 }
 
-/// Serves the API until the process ends. Who can open the socket may use it: it is its owner's only.
-pub(crate) async fn serve_api(listener: std::os::unix::net::UnixListener, api: Api) -> io::Result<()> {
-    listener.set_nonblocking(true)?;
-    serve(UnixListener::from_std(listener)?, router(api)).await
+/// Serves the API until the process is asked to end. Who can open the socket may use it: it is its owner's only.
+pub(crate) async fn serve_api(listener: UnixListener, api: Api) -> Result<(), samspill::Error> {
+    samspill::Service::new("controller").serve_unix(listener, router(api)).await
 }
 
 fn router(api: Api) -> Router {

@@ -6,12 +6,10 @@ use std::sync::Arc;
 use samspill_identity::IdentityStore;
 use samspill_identity::authority::{AuthorityError, CertificateAuthority};
 use samspill_net::{Listener, UnixListener};
-use samspill_observability::chain;
 use samspill_xds::certificates::CertificatesServer;
 use samspill_xds::server::{Acks, AdsServer};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
-use tokio::task::{JoinError, JoinSet};
 use tonic::service::Routes;
 
 use crate::api::{Api, serve_api};
@@ -59,9 +57,12 @@ pub enum RunError {
         /// The refusal.
         source: io::Error,
     },
+    /// The framework, on which the API is built, could not serve it.
+    #[error("cannot serve the controller's API: {0}")]
+    Api(String),
     /// A part that should never end has ended.
-    #[error("a part of the controller has ended")]
-    Part(#[source] Option<JoinError>),
+    #[error("{0} is no longer served")]
+    Part(&'static str),
     /// The loop had to end.
     #[error(transparent)]
     Executor(#[from] ExecutorError),
@@ -88,7 +89,7 @@ pub fn run(config: Config) -> Result<(), RunError> {
     outcome
 }
 
-/// The same inside of a tokio runtime that is there already, and without signals.
+/// The same inside of a tokio runtime that is there already (its connections are tasks of that), and without signals.
 ///
 /// # Errors
 /// As [`run`].
@@ -111,10 +112,8 @@ pub async fn serve(config: Config) -> Result<(), RunError> {
     let renewal = keep_own_certificate(&authority, &trust_domain, flags.leaf_ttl, identities.clone())?;
     let inventory = watch::Sender::new(None);
     let spent = stored.spent.clone();
-    let attestor =
-        Arc::new(Attestor::new(trust_domain.clone(), inventory.subscribe(), Arc::clone(&store), spent));
-    let certificates =
-        CertificateService::new(authority, Arc::clone(&attestor), trust_domain.clone(), flags.leaf_ttl);
+    let attestor = Arc::new(Attestor::new(trust_domain.clone(), inventory.subscribe(), Arc::clone(&store), spent));
+    let certificates = CertificateService::new(authority, Arc::clone(&attestor), trust_domain.clone(), flags.leaf_ttl);
 
     // Phase 3: the doors. Renewals and ADS wait until the first inventory is there.
     let resources = watch::Sender::new(None);
@@ -130,27 +129,22 @@ pub async fn serve(config: Config) -> Result<(), RunError> {
     let view = watch::Sender::new(None);
     let api_state =
         Api { trust_domain: trust_domain.clone(), view: view.subscribe(), acks: acks.clone(), certificates, scales };
-    let mut tasks = JoinSet::new();
-    tasks.spawn(renewal);
-    tasks.spawn(grpc::serve_bootstrap(bootstrap, bootstrap_routes));
-    tasks.spawn(async move {
+    let ads_door = async {
         if known.wait_for(Option::is_some).await.is_ok() {
             grpc::serve_mutual_tls(ads, identities, ads_routes).await;
         }
-    });
-    tasks.spawn(async move {
-        if let Err(error) = serve_api(api, api_state).await {
-            tracing::error!(error = %chain(&error), "the API is not served");
-        }
-    });
+    };
 
-    // Phase 4: the loop. When it ends, everything above is dropped with it. None of the above ends by itself: better to be started
-    // again by the runtime than to go on in part.
+    // Phase 4: the loop. When it ends, everything is dropped with it. No other part ends by itself, and if one does, it is better to
+    // be started again by the runtime than to go on without it.
     let outputs = Outputs { to_runtime, inventory, resources, view };
     let executor = Executor::new(trust_domain, store, stored, outputs);
     tokio::select! {
         outcome = executor.run(messages, acks.subscribe(), wishes) => Ok(outcome?),
-        Some(ended) = tasks.join_next() => Err(RunError::Part(ended.err())),
+        outcome = serve_api(api, api_state) => outcome.map_err(|error| RunError::Api(error.to_string())),
+        () = ads_door => Err(RunError::Part("ADS")),
+        () = grpc::serve_bootstrap(bootstrap, bootstrap_routes) => Err(RunError::Part("the bootstrap socket")),
+        () = renewal => Err(RunError::Part("the renewal of the controller's certificate")),
     }
 }
 

@@ -1,7 +1,6 @@
 //! What another intent changes, in sentences for whoever typed `up`.
 
-use std::collections::BTreeMap;
-use std::fmt::Display;
+use std::collections::{BTreeMap, BTreeSet};
 
 use samspill_model::intent::{Intent, Service, Workload};
 
@@ -18,7 +17,7 @@ pub(crate) fn describe(before: Option<&Intent>, overrides: &Overrides, after: &I
             (Some(_old), None) => vec![format!("{name} is no longer in the files and is stopped")],
             (Some(old), Some(new)) => {
                 let scaled = overrides.get(&old.name).copied();
-                replicas(name, scaled, old, new).into_iter().chain(program(name, old, new)).collect()
+                replicas(name, scaled, &old, &new).into_iter().chain(program(name, &old, &new)).collect()
             }
             (None, None) => Vec::new(),
         });
@@ -47,13 +46,13 @@ fn pairs<T>(
     mut after: BTreeMap<String, T>,
     mut visit: impl FnMut(&str, (Option<T>, Option<T>)),
 ) {
-    let names: std::collections::BTreeSet<String> = before.keys().chain(after.keys()).cloned().collect();
+    let names: BTreeSet<String> = before.keys().chain(after.keys()).cloned().collect();
     for name in names {
         visit(&name, (before.remove(&name), after.remove(&name)));
     }
 }
 
-fn replicas(name: &impl Display, scaled: Option<u32>, old: &Workload, new: &Workload) -> Option<String> {
+fn replicas(name: &str, scaled: Option<u32>, old: &Workload, new: &Workload) -> Option<String> {
     match scaled {
         Some(scaled) if scaled != new.replicas => {
             let files = copies(new.replicas);
@@ -66,7 +65,7 @@ fn replicas(name: &impl Display, scaled: Option<u32>, old: &Workload, new: &Work
     }
 }
 
-fn program(name: &impl Display, old: &Workload, new: &Workload) -> Option<String> {
+fn program(name: &str, old: &Workload, new: &Workload) -> Option<String> {
     let differences = [
         ("version", old.version != new.version),
         ("service account", old.service_account != new.service_account),

@@ -32,11 +32,10 @@ const RETRY: Duration = Duration::from_secs(5);
 /// The largest wish that is no slip of the finger on one machine.
 const MAX_REPLICAS: u32 = 1000;
 
-/// What is wanted, planned and observed, all as of one moment.
+/// What is wanted, observed and told, all as of one moment.
 #[derive(Debug)]
 pub(crate) struct View {
     pub(crate) intent: Arc<Intent>,
-    pub(crate) plan: Plan,
     pub(crate) inventory: Arc<Inventory>,
     pub(crate) snapshot: Snapshot,
 }
@@ -95,6 +94,12 @@ pub enum ExecutorError {
     Write(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
+impl From<WriteError> for ExecutorError {
+    fn from(error: WriteError) -> Self {
+        Self::Write(error.into())
+    }
+}
+
 #[derive(Debug)]
 pub(crate) struct Executor {
     trust_domain: String,
@@ -104,6 +109,8 @@ pub(crate) struct Executor {
     overrides: Overrides,
     plan: Plan,
     inventory: Option<Arc<Inventory>>,
+    /// Whether the files have spoken since this process started.
+    is_applied: bool,
     acks: BTreeMap<String, Generation>,
     patience: Patience,
     retry_at: Option<Instant>,
@@ -121,6 +128,7 @@ impl Executor {
             overrides: stored.overrides,
             plan: stored.plan,
             inventory: None,
+            is_applied: false,
             acks: BTreeMap::new(),
             patience: Patience::default(),
             retry_at: None,
@@ -148,7 +156,11 @@ impl Executor {
                 () = sleep_until(alarm) => {}
             }
             self.acks = acks.borrow_and_update().clone();
-            self.act();
+            self.retry_at = None;
+            if let Err(error) = self.act() {
+                tracing::error!(error = %chain(&error), "a plan could not be written and is not acted on");
+                self.retry_at = Some(Instant::now() + RETRY);
+            }
         }
     }
 
@@ -161,9 +173,12 @@ impl Executor {
             }
             ToController::Apply(intent) => {
                 let sentences = changes::describe(self.intent.as_deref(), &self.overrides, &intent);
-                self.store.put_intent(&intent).map_err(|error| ExecutorError::Write(error.into()))?;
+                self.store.put_intent(&intent)?;
                 self.intent = Some(Arc::from(intent));
                 self.overrides.clear();
+                self.is_applied = true;
+                // The plan goes first: a runtime that knows its files to be applied has one.
+                self.act()?;
                 self.tell(ToRuntime::Applied(sentences));
             }
         }
@@ -185,16 +200,23 @@ impl Executor {
         overrides.insert(workload.clone(), replicas);
         self.store.put_overrides(&overrides).map_err(ScaleError::Write)?;
         self.overrides = overrides;
-        self.act();
+        self.act().map_err(ScaleError::Write)?;
         Ok(Scaled { workload, replicas, generation: self.plan.generation })
     }
 
     /// Brings everybody up to date. Does nothing when nothing has changed.
-    fn act(&mut self) {
-        let (Some(intent), Some(inventory)) = (self.intent.clone(), self.inventory.clone()) else { return };
-        self.plan_next(&intent, &inventory);
+    ///
+    /// # Errors
+    /// A new plan is not durable. What runs goes on by the one before.
+    fn act(&mut self) -> Result<(), WriteError> {
+        let (Some(intent), Some(inventory)) = (self.intent.clone(), self.inventory.clone()) else { return Ok(()) };
+        // A runtime that has never had a plan is about to say what the files say; what they said last time is not to be started.
+        if inventory.generation == Generation::default() && !self.is_applied {
+            return Ok(());
+        }
+        let planned = self.plan_next(&intent, &inventory);
         if self.plan.generation == Generation::default() {
-            return;
+            return planned;
         }
         self.publish(intent, &inventory);
         let runtime_knows = inventory.generation >= self.plan.generation;
@@ -202,26 +224,19 @@ impl Executor {
             self.sent = Some(self.plan.generation);
             self.tell(ToRuntime::Plan(self.plan.clone()));
         }
+        planned
     }
 
-    fn plan_next(&mut self, intent: &Intent, inventory: &Inventory) {
+    fn plan_next(&mut self, intent: &Intent, inventory: &Inventory) -> Result<(), WriteError> {
         let now = Instant::now();
         let acknowledged = Acknowledged { proxies: self.acks.clone(), given_up: self.patience.given_up(now) };
-        self.retry_at = None;
         if let Some(next) = planner::next_plan(intent, &self.overrides, inventory, &self.plan, &acknowledged) {
-            match self.store.put_plan(&next) {
-                Ok(()) => {
-                    self.log_step(&next, inventory);
-                    self.plan = next;
-                }
-                // What runs goes on by the plan that is durable.
-                Err(error) => {
-                    tracing::error!(error = %chain(&error), "a plan could not be written and is not acted on");
-                    self.retry_at = Some(now + RETRY);
-                }
-            }
+            self.store.put_plan(&next)?;
+            self.log_step(&next, inventory);
+            self.plan = next;
         }
         self.patience.observe(&self.plan, now);
+        Ok(())
     }
 
     fn log_step(&self, next: &Plan, inventory: &Inventory) {
@@ -244,7 +259,7 @@ impl Executor {
         if is_news {
             self.outputs.resources.send_replace(Some(Arc::new(Resources::render(&snapshot))));
         }
-        let view = View { intent, plan: self.plan.clone(), inventory: Arc::clone(inventory), snapshot };
+        let view = View { intent, inventory: Arc::clone(inventory), snapshot };
         self.outputs.view.send_replace(Some(Arc::new(view)));
     }
 

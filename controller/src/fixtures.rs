@@ -38,12 +38,7 @@ pub(crate) fn service(name: &str, protocol: AppProtocol) -> Service {
         namespace: "craterate".to_owned(),
         name: name.to_owned(),
         selector: BTreeMap::from([("app".to_owned(), name.to_owned())]),
-        ports: vec![ServicePortSpec {
-            name: None,
-            port: 80,
-            target: TargetPort::Name("http".to_owned()),
-            protocol,
-        }],
+        ports: vec![ServicePortSpec { name: None, port: 80, target: TargetPort::Name("http".to_owned()), protocol }],
     }
 }
 

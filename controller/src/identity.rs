@@ -7,5 +7,6 @@ mod own;
 mod sign;
 
 pub(crate) use attest::{AttestError, Attestor};
-pub(crate) use own::{OwnCertificateError, keep_own_certificate};
+pub use own::OwnCertificateError;
+pub(crate) use own::keep_own_certificate;
 pub(crate) use sign::{BootstrapPeer, CertificateService, Issued};

@@ -68,7 +68,8 @@ pub(crate) fn next_plan(
     stop_withdrawn(&mut states, inventory, acknowledged);
 
     let plan = assemble(generation, intent, previous, states);
-    let same = plan.edge == previous.edge && plan.workloads == previous.workloads && plan.instances == previous.instances;
+    let same =
+        plan.edge == previous.edge && plan.workloads == previous.workloads && plan.instances == previous.instances;
     // A runtime that has seen more than we have would refuse our number.
     let refused = previous.generation < inventory.generation;
     (!same || refused).then_some(plan)

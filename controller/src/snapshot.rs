@@ -49,9 +49,7 @@ fn serving<'a>(plan: &'a Plan, inventory: &'a Inventory) -> Serving<'a> {
     let ready: BTreeMap<&InstanceName, &Instance> =
         inventory.instances.iter().filter(|instance| instance.ready).map(|i| (&i.name, i)).collect();
     let planned = plan.instances.iter().filter(|planned| planned.state == InstanceState::Serve);
-    planned
-        .filter_map(|planned| Some((plan.workloads.get(planned.workload)?, *ready.get(&planned.name)?)))
-        .collect()
+    planned.filter_map(|planned| Some((plan.workloads.get(planned.workload)?, *ready.get(&planned.name)?))).collect()
 }
 
 fn backend(

@@ -221,10 +221,8 @@ fn check(path: &Path, bytes: Vec<u8>) -> Result<(), OpenStoreError> {
     let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
     copy.set_len(length).and_then(|()| copy.write(0, &bytes)).map_err(|error| corrupt(path, &error))?;
     drop(bytes);
-    let database = builder()
-        .set_check_integrity_on_open(true)
-        .create_with_backend(copy)
-        .map_err(|error| corrupt(path, &error))?;
+    let database =
+        builder().set_check_integrity_on_open(true).create_with_backend(copy).map_err(|error| corrupt(path, &error))?;
     load(path, &database).map(drop)
 }
 

@@ -4,7 +4,6 @@ use std::error::Error;
 
 use tonic_prost_build::Config;
 
-#[expect(clippy::print_stdout, reason = "how a build script speaks to cargo")]
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=proto");
     let files = protox::compile(["samspill/v1/inbound.proto", "samspill/v1/certificates.proto"], ["proto"])?;

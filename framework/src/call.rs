@@ -205,9 +205,11 @@ impl<S: Send + Sync> FromRequestParts<S> for Call {
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Infallible> {
         // A router that is called without our server, as tests do, still has a call.
-        Ok(parts.extensions.get::<Self>().cloned().unwrap_or_else(|| {
-            Self::of_request(&parts.headers, tracing::Span::current(), &Surroundings::default())
-        }))
+        Ok(parts
+            .extensions
+            .get::<Self>()
+            .cloned()
+            .unwrap_or_else(|| Self::of_request(&parts.headers, tracing::Span::current(), &Surroundings::default())))
     }
 }
 

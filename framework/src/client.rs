@@ -258,8 +258,7 @@ impl ClientRequest {
         };
         observe::http_answer_received(&span, response.status());
         let (parts, body) = response.into_parts();
-        let answer =
-            Answer { service, status: parts.status, headers: parts.headers, body: Observed::http(body, span) };
+        let answer = Answer { service, status: parts.status, headers: parts.headers, body: Observed::http(body, span) };
         if answer.status.is_success() { Ok(answer) } else { Err(answer.refused().await) }
     }
 }
@@ -361,10 +360,7 @@ impl From<CallError> for Problem {
         match error {
             CallError::Unreachable { .. } => problem::upstream_unavailable(),
             CallError::Problem(upstream)
-                if matches!(
-                    upstream.status(),
-                    StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS
-                ) =>
+                if matches!(upstream.status(), StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) =>
             {
                 problem::upstream_unavailable()
             }

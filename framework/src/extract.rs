@@ -119,9 +119,9 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Form<T> {
             return Err(unsupported("application/x-www-form-urlencoded"));
         }
         let bytes = body(request).await?;
-        pairs(&bytes).map(Self).map_err(|error| {
-            field_problem(StatusCode::UNPROCESSABLE_ENTITY, "The form is not as expected", &error)
-        })
+        pairs(&bytes)
+            .map(Self)
+            .map_err(|error| field_problem(StatusCode::UNPROCESSABLE_ENTITY, "The form is not as expected", &error))
     }
 }
 

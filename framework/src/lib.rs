@@ -38,7 +38,7 @@
 //! year. axum, http, tower and tonic's messages are.
 //!
 //! Reading order: [`Service`] (the whole), [`Call`] (one request), [`Problem`] and [`extract`] (what comes in and what
-//! is refused), [`Client`] and [`Channel`] (calls to others), [`SettingsError`], [`test`].
+//! is refused), [`Client`] and [`Channel`] (calls to others), [`SettingsError`], [`mod@test`].
 
 #![warn(missing_docs)]
 

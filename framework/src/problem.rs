@@ -35,7 +35,11 @@ pub(crate) const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("applicati
 /// );
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Problem {
+#[serde(transparent)]
+pub struct Problem(Box<Members>); // boxed, because it is the error of every handler
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Members {
     #[serde(rename = "type", default = "about_blank", skip_serializing_if = "is_about_blank")]
     kind: String,
     #[serde(default)]
@@ -71,7 +75,6 @@ mod status_number {
     use http::StatusCode;
     use serde::{Deserialize, Deserializer, Serializer, de::Error};
 
-    // serde's `with` hands over references.
     pub(super) fn serialize<S: Serializer>(status: &StatusCode, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_u16(status.as_u16())
     }
@@ -84,16 +87,12 @@ mod status_number {
 impl Problem {
     /// A problem with a status and a short summary that does not change from one occurrence to the next.
     pub fn new(status: StatusCode, title: impl Into<String>) -> Self {
-        Self { kind: about_blank(), title: title.into(), status, detail: None, errors: Vec::new(), trace_id: None }
+        let title = title.into();
+        let (detail, errors, trace_id) = (None, Vec::new(), None);
+        Self(Box::new(Members { kind: about_blank(), title, status, detail, errors, trace_id }))
     }
 
-    /// The problem that a bare status is: its title is the status's own name.
-    ///
-    /// ```
-    /// use samspill::Problem;
-    ///
-    /// assert_eq!(Problem::from(http::StatusCode::NOT_FOUND).title(), "Not Found");
-    /// ```
+    /// The problem that a bare status is.
     fn of_status(status: StatusCode) -> Self {
         Self::new(status, status.canonical_reason().unwrap_or("Unknown status"))
     }
@@ -114,44 +113,44 @@ impl Problem {
     /// Says what happened this time, and what the caller can do about it.
     #[must_use]
     pub fn detail(mut self, detail: impl Into<String>) -> Self {
-        self.detail = Some(detail.into());
+        self.0.detail = Some(detail.into());
         self
     }
 
     /// Names a field of the request and what is wrong with it. May be called once per field.
     #[must_use]
     pub fn field(mut self, field: impl Into<String>, detail: impl Into<String>) -> Self {
-        self.errors.push(FieldError { field: field.into(), detail: detail.into() });
+        self.0.errors.push(FieldError { field: field.into(), detail: detail.into() });
         self
     }
 
     /// The HTTP status.
     pub fn status(&self) -> StatusCode {
-        self.status
+        self.0.status
     }
 
     /// The short summary.
     pub fn title(&self) -> &str {
-        &self.title
+        &self.0.title
     }
 
     /// What was said with [`detail`](Self::detail).
     pub fn detail_text(&self) -> Option<&str> {
-        self.detail.as_deref()
+        self.0.detail.as_deref()
     }
 
     /// What was said with [`field`](Self::field), in that order.
     pub fn errors(&self) -> &[FieldError] {
-        &self.errors
+        &self.0.errors
     }
 
     /// The trace in which it happened, once a server has answered with it.
     pub fn trace_id(&self) -> Option<&str> {
-        self.trace_id.as_deref()
+        self.0.trace_id.as_deref()
     }
 
     pub(crate) fn with_trace_id(mut self, trace_id: impl Into<String>) -> Self {
-        self.trace_id = Some(trace_id.into());
+        self.0.trace_id = Some(trace_id.into());
         self
     }
 
@@ -167,7 +166,7 @@ impl Problem {
     /// ```
     pub fn to_status(&self) -> tonic::Status {
         use tonic::Code;
-        let code = match self.status.as_u16() {
+        let code = match self.0.status.as_u16() {
             400 | 413..=415 | 422 => Code::InvalidArgument,
             401 => Code::Unauthenticated,
             403 => Code::PermissionDenied,
@@ -193,11 +192,18 @@ impl Problem {
     /// Reads another service's problem; the status is the one on the wire, whatever the body says.
     pub(crate) fn from_answer(status: StatusCode, body: &[u8]) -> Self {
         let mut problem = serde_json::from_slice(body).unwrap_or_else(|_not_a_problem| Self::of_status(status));
-        problem.status = status;
+        problem.0.status = status;
         problem
     }
 }
 
+/// The title is the status's own name.
+///
+/// ```
+/// use samspill::Problem;
+///
+/// assert_eq!(Problem::from(http::StatusCode::NOT_FOUND).title(), "Not Found");
+/// ```
 impl From<StatusCode> for Problem {
     fn from(status: StatusCode) -> Self {
         Self::of_status(status)
@@ -206,11 +212,11 @@ impl From<StatusCode> for Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.title)?;
-        if let Some(detail) = &self.detail {
+        f.write_str(&self.0.title)?;
+        if let Some(detail) = &self.0.detail {
             write!(f, ": {detail}")?;
         }
-        for FieldError { field, detail } in &self.errors {
+        for FieldError { field, detail } in &self.0.errors {
             write!(f, "; {field}: {detail}")?;
         }
         Ok(())
@@ -222,7 +228,7 @@ impl Error for Problem {}
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let mut response = Response::new(Body::from(self.to_json()));
-        *response.status_mut() = self.status;
+        *response.status_mut() = self.0.status;
         response.headers_mut().insert(header::CONTENT_TYPE, PROBLEM_JSON);
         // The server finds it here and says it again with the trace's id.
         response.extensions_mut().insert(self);

@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
-use samspill_net::drain::{self, DrainWatch};
-use samspill_net::{Listener, task};
+use samspill_net::drain::{self, Drain, DrainWatch};
+use samspill_net::{Listener, UnixListener, task};
 
 pub(crate) use app::App;
 pub(crate) use signals::Signals;
@@ -21,12 +21,19 @@ pub(crate) use signals::Signals;
 /// How long a drain may take: five seconds less than Kubernetes' `terminationGracePeriodSeconds`, which is 30 unless set.
 const DRAIN_DEADLINE: Duration = Duration::from_secs(25);
 
+/// Where a service listens.
+#[derive(Debug)]
+pub(crate) enum Socket {
+    Tcp(Listener),
+    Unix(UnixListener),
+}
+
 /// Serves until `stop` is ready for the first time, then drains, until it is ready for the second time.
-pub(crate) async fn serve(listeners: Vec<Listener>, app: App, mut stop: Signals) {
+pub(crate) async fn serve(sockets: Vec<Socket>, app: App, mut stop: Signals) {
     let (drain, watch) = drain::channel();
     let app = app.draining_with(&watch);
     let mut accepting: FuturesUnordered<_> =
-        listeners.into_iter().map(|listener| accept(listener, app.clone(), watch.clone())).collect();
+        sockets.into_iter().map(|socket| accept_until_drain(socket, app.clone(), watch.clone())).collect();
     drop((app, watch));
 
     tokio::select! {
@@ -35,33 +42,53 @@ pub(crate) async fn serve(listeners: Vec<Listener>, app: App, mut stop: Signals)
     }
     tracing::info!("draining");
     drain.start();
-    let finished = async {
-        while accepting.next().await.is_some() {}
-        drain.finished().await;
-    };
+    while accepting.next().await.is_some() {}
+    finish(&drain, &mut stop).await;
+}
+
+/// Waits for what is begun.
+async fn finish(drain: &Drain, stop: &mut Signals) {
     tokio::select! {
-        () = finished => tracing::info!("drained"),
-        () = tokio::time::sleep(DRAIN_DEADLINE) => tracing::warn!("the drain took longer than {DRAIN_DEADLINE:?}; the rest is cut"),
+        biased;
+        () = drain.finished() => tracing::info!("drained"),
         () = stop.next() => tracing::warn!("asked to stop twice; the rest is cut"),
+        () = tokio::time::sleep(DRAIN_DEADLINE) => {
+            tracing::warn!("the drain took longer than {DRAIN_DEADLINE:?}; the rest is cut");
+        }
     }
 }
 
-/// Accepts until the drain starts.
-async fn accept(listener: Listener, app: App, watch: DrainWatch) {
-    tracing::info!(address = %listener.local_addr(), "serving");
-    let connect = |stream| {
-        task::spawn("connection", connection::serve(stream, app.clone(), watch.clone()));
-    };
+async fn accept_until_drain(socket: Socket, app: App, watch: DrainWatch) {
+    match &socket {
+        Socket::Tcp(listener) => tracing::info!(address = %listener.local_addr(), "serving"),
+        Socket::Unix(_) => tracing::info!("serving on a Unix socket"),
+    }
     let mut draining = pin!(watch.started());
     loop {
         tokio::select! {
             biased;
             () = draining.as_mut() => break,
-            (stream, _peer) = listener.accept() => connect(stream),
+            () = accept(&socket, &app, &watch) => {}
         }
     }
     // Callers whom the kernel has let in already are served; whoever comes later is refused.
-    while let Some((stream, _peer)) = listener.accept().now_or_never() {
-        connect(stream);
+    while accept(&socket, &app, &watch).now_or_never().is_some() {}
+}
+
+/// Accepts one connection and lets it run.
+async fn accept(socket: &Socket, app: &App, watch: &DrainWatch) {
+    let (app, watch) = (app.clone(), watch.clone());
+    match socket {
+        Socket::Tcp(listener) => {
+            let (stream, _peer) = listener.accept().await;
+            task::spawn("connection", connection::serve(stream, app, watch));
+        }
+        Socket::Unix(listener) => {
+            let stream = listener.accept().await;
+            task::spawn("connection", connection::serve(stream, app, watch));
+        }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,8 +6,8 @@ use std::process::ExitCode;
 
 use axum::Router;
 use axum::response::IntoResponse;
-use samspill_net::Listener;
 use samspill_net::inherited::Descriptors;
+use samspill_net::{Listener, UnixListener};
 use samspill_observability::telemetry;
 use serde::de::DeserializeOwned;
 use tonic::server::NamedService;
@@ -15,7 +15,7 @@ use tonic::service::Routes;
 
 use crate::call::Surroundings;
 use crate::client::Transport;
-use crate::server::{self, App};
+use crate::server::{self, App, Signals, Socket};
 use crate::settings::{Environment, Outside, SettingsError};
 use crate::{Call, Channel, Client, Error, observe};
 
@@ -190,11 +190,7 @@ impl Service {
 
     /// Adds a gRPC service, served on every port beside the router.
     #[must_use]
-    pub fn grpc<S: GrpcService>(mut self, service: S) -> Self
-    where
-        S::Response: IntoResponse,
-        S::Future: Send + 'static,
-    {
+    pub fn grpc<S: GrpcService>(mut self, service: S) -> Self {
         self.grpc = self.grpc.add_service(service);
         self
     }
@@ -211,10 +207,20 @@ impl Service {
     /// # Errors
     /// A socket that cannot be had.
     pub async fn serve(self, router: Router) -> Result<(), Error> {
-        let listeners = self.listeners().await?;
-        let app = self.app(router);
-        let stop = server::Signals::install()?;
-        server::serve(listeners, app, stop).await;
+        let stop = Signals::install()?;
+        let sockets = self.listeners().await?.into_iter().map(Socket::Tcp).collect();
+        server::serve(sockets, self.app(router), stop).await;
+        Ok(())
+    }
+
+    /// As [`serve`](Self::serve), but on a Unix socket only: for an interface that other machines and users must not reach.
+    ///
+    /// # Errors
+    /// The socket cannot be used.
+    pub async fn serve_unix(self, listener: std::os::unix::net::UnixListener, router: Router) -> Result<(), Error> {
+        let stop = Signals::install()?;
+        let socket = Socket::Unix(UnixListener::from_std(listener)?);
+        server::serve(vec![socket], self.app(router), stop).await;
         Ok(())
     }
 

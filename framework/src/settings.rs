@@ -62,7 +62,9 @@ pub(crate) struct Environment(Arc<BTreeMap<String, String>>);
 impl Environment {
     /// Those of this process that are UTF-8.
     pub(crate) fn of_process() -> Self {
-        std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))).collect()
+        std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            .collect()
     }
 
     pub(crate) fn get(&self, name: &str) -> Option<&str> {

@@ -15,12 +15,12 @@
 use std::net::{Ipv4Addr, SocketAddr};
 
 use axum::Router;
-use samspill_net::Listener;
+use samspill_net::{Listener, task};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use crate::call::Surroundings;
-use crate::server::{self, Signals};
+use crate::server::{self, Signals, Socket};
 use crate::{Call, Channel, Client, Service};
 
 /// A service that sees these variables and no others. `SAMSPILL_OUTBOUND` may name a server of the test, which then
@@ -64,9 +64,8 @@ impl Server {
         let address = listener.local_addr();
         let (asks_to_stop, asked) = mpsc::unbounded_channel();
         let app = service.app(router);
-        let serving = tokio::task::spawn_blocking(move || {
-            tokio::runtime::Handle::current().block_on(server::serve(vec![listener], app, Signals::Test(asked)));
-        });
+        let sockets = vec![Socket::Tcp(listener)];
+        let serving = task::spawn("test server", server::serve(sockets, app, Signals::Test(asked)));
         Self { address, asks_to_stop, serving }
     }
 

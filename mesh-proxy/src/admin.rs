@@ -14,6 +14,8 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use samspill_net::{Listener, task};
 use samspill_observability::metrics::CONTENT_TYPE as OPENMETRICS;
 
+use tokio::net::TcpStream;
+
 use crate::app::Shared;
 use crate::metrics;
 
@@ -32,25 +34,32 @@ impl Admin {
     }
 
     /// Serves for as long as the process lives.
-    pub(crate) async fn serve(self, listener: Listener) {
+    pub(crate) fn spawn(self, listener: Listener) {
+        task::spawn("admin", self.serve(listener));
+    }
+
+    async fn serve(self, listener: Listener) {
         loop {
             let (stream, _from) = listener.accept().await;
-            let admin = self.clone();
-            let service = service_fn(move |request| {
-                let admin = admin.clone();
-                async move { Ok::<_, Infallible>(admin.answer(&request).await) }
-            });
-            let connection =
-                http1::Builder::new().timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), service);
-            task::spawn("admin connection", async move {
-                if let Err(error) = connection.await {
-                    tracing::debug!(%error, "an admin connection broke");
-                }
-            });
+            self.clone().spawn_connection(stream);
         }
     }
 
-    async fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+    fn spawn_connection(self, stream: TcpStream) {
+        let service = service_fn(move |request| {
+            let admin = self.clone();
+            async move { Ok::<_, Infallible>(admin.answer(request).await) }
+        });
+        let connection =
+            http1::Builder::new().timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), service);
+        task::spawn("admin connection", async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "an admin connection broke");
+            }
+        });
+    }
+
+    async fn answer(self, request: Request<Incoming>) -> Response<Full<Bytes>> {
         match (request.method(), request.uri().path()) {
             (&Method::GET, "/livez") => text(StatusCode::OK, "live\n"),
             (&Method::GET, "/readyz") if self.shared.is_ready() => text(StatusCode::OK, "ready\n"),

@@ -6,12 +6,11 @@ use std::thread;
 use std::time::Duration;
 
 use samspill_engine::Engine;
-use samspill_engine::connection::Lifetime;
 use samspill_engine::directory::{Directory, Lookup, RoutesOf};
 use samspill_engine::metrics::{Metrics, Side};
 use samspill_identity::IdentityStore;
 use samspill_model::snapshot::Inbound as InboundSnapshot;
-use samspill_net::drain::{self, Drain, DrainWatch};
+use samspill_net::drain::{self, Drain};
 use samspill_net::inherited::Descriptors;
 use samspill_net::{Listener, task};
 use samspill_observability::export::{self, SpanSender};
@@ -24,7 +23,6 @@ use crate::certificates::Certificates;
 use crate::config::{Config, Role};
 use crate::edge::Edge;
 use crate::inbound::Inbound;
-use crate::listen::{self, Ending};
 use crate::outbound::Outbound;
 use crate::{certificates, control};
 
@@ -112,8 +110,7 @@ pub fn run(config: Config, mut descriptors: Descriptors) -> Result<(), RunError>
     let worker = spawn_worker(shared.clone(), descriptors)?;
     let control = runtime("start the control thread")?;
     control.block_on(async {
-        let admin = Admin::new(shared.clone());
-        task::spawn("admin", admin.serve(from_std(admin_socket)?));
+        Admin::new(shared.clone()).spawn(from_std(admin_socket)?);
         task::spawn("control", control::follow(shared.clone(), questions, inbound_sender));
         let certificates = Certificates::new(Arc::clone(&shared.config), Arc::clone(&shared.identity));
         let mut terminate = signal(SignalKind::terminate()).map_err(system("watch for SIGTERM"))?;
@@ -195,7 +192,7 @@ async fn serve_all(
     for (port, listener) in inbound {
         let listener = from_std(listener)?;
         let inbound = Arc::new(Inbound::new(&shared, port));
-        task::spawn("inbound listener", serve_inbound(listener, inbound, shared.clone()));
+        spawn_inbound(listener, inbound, shared.clone());
     }
     let front = from_std(front)?;
     match shared.config.role {
@@ -217,6 +214,10 @@ fn engine(shared: &Shared, side: Side) -> Arc<Engine> {
     ))
 }
 
+fn spawn_inbound(listener: Listener, inbound: Arc<Inbound>, shared: Shared) {
+    task::spawn("inbound listener", serve_inbound(listener, inbound, shared));
+}
+
 /// Accepts until the whole proxy drains. While only the inbound side drains, late callers are still served, and told to
 /// go.
 async fn serve_inbound(listener: Listener, inbound: Arc<Inbound>, shared: Shared) {
@@ -225,7 +226,7 @@ async fn serve_inbound(listener: Listener, inbound: Arc<Inbound>, shared: Shared
         tokio::select! {
             () = drain.started() => return,
             (stream, _from) = listener.accept() => {
-                task::spawn("inbound connection", Arc::clone(&inbound).serve(stream, shared.inbound_drain.watch()));
+                Arc::clone(&inbound).spawn(stream, shared.inbound_drain.watch());
             }
         }
     }
@@ -238,26 +239,20 @@ async fn serve_outbound(listener: Listener, shared: Shared) {
         tokio::select! {
             () = drain.started() => return,
             (stream, _from) = listener.accept() => {
-                let ending = Ending { drain: drain.clone(), lifetime: Lifetime::UNLIMITED };
-                let outbound = Outbound::new(&shared, Arc::clone(&engine), ending.clone());
-                let open = shared.metrics.connection(Side::Outbound);
-                task::spawn("outbound connection", async move {
-                    let _open = open;
-                    listen::detect_and_serve(stream, Arc::new(outbound), ending).await;
-                });
+                Outbound::new(&shared, Arc::clone(&engine), drain.clone()).spawn(stream);
             }
         }
     }
 }
 
 async fn serve_edge(listener: Listener, shared: Shared) {
-    let drain: DrainWatch = shared.drain.watch();
+    let drain = shared.drain.watch();
     let edge = Arc::new(Edge::new(&shared, engine(&shared, Side::Edge)));
     loop {
         tokio::select! {
             () = drain.started() => return,
             (stream, from) = listener.accept() => {
-                task::spawn("edge connection", Arc::clone(&edge).serve(stream, from, drain.clone()));
+                Arc::clone(&edge).spawn(stream, from, drain.clone());
             }
         }
     }

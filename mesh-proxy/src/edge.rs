@@ -16,6 +16,7 @@ use samspill_engine::metrics::{Metrics, Side, Traffic, TrafficKey};
 use samspill_engine::observe::Observation;
 use samspill_engine::{Body, Engine, Failure, Outgoing, Reason};
 use samspill_net::drain::DrainWatch;
+use samspill_net::task;
 use samspill_net::gate::{self, Malformed, Verdict};
 use samspill_observability::context::TraceContext;
 use samspill_observability::conventions::attribute;
@@ -47,8 +48,12 @@ impl Edge {
         Self { config, engine, metrics, spans, traffic }
     }
 
-    /// Serves one connection to its end.
-    pub(crate) async fn serve(self: Arc<Self>, stream: TcpStream, from: SocketAddr, drain: DrainWatch) {
+    /// Serves one connection, in a task of its own.
+    pub(crate) fn spawn(self: Arc<Self>, stream: TcpStream, from: SocketAddr, drain: DrainWatch) {
+        task::spawn("edge connection", self.serve(stream, from, drain));
+    }
+
+    async fn serve(self: Arc<Self>, stream: TcpStream, from: SocketAddr, drain: DrainWatch) {
         let _open = self.metrics.connection(Side::Edge);
         let ending = Ending { drain, lifetime: Lifetime::UNLIMITED };
         listen::detect_and_serve(stream, Arc::new(Stranger { edge: self, from }), ending).await;
@@ -133,7 +138,7 @@ impl Stranger {
     ) -> Result<Response<Body>, Failure> {
         let backend = self.edge.engine.route(&RoutesOf::Edge, request.uri_mut()).await?;
         let mut response = self.edge.engine.forward(&Outgoing { backend, authority, parent }, request).await?;
-        drop(remove_hop_by_hop(response.headers_mut()));
+        remove_hop_by_hop(response.headers_mut()).map_err(|error| Failure::new(Reason::UpstreamReset).caused_by(error))?;
         Ok(response)
     }
 }

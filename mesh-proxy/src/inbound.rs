@@ -18,6 +18,7 @@ use samspill_identity::{IdentityStore, Peer};
 use samspill_model::identity::SpiffeId;
 use samspill_model::snapshot::Inbound as InboundSnapshot;
 use samspill_net::drain::DrainWatch;
+use samspill_net::task;
 use samspill_net::gate::{self, HttpVersion, Verdict};
 use samspill_observability::context::TraceContext;
 use samspill_observability::conventions::attribute;
@@ -60,8 +61,12 @@ impl Inbound {
         }
     }
 
-    /// Serves one connection from its handshake to its end.
-    pub(crate) async fn serve(self: Arc<Self>, stream: TcpStream, drain: DrainWatch) {
+    /// Serves one connection, in a task of its own.
+    pub(crate) fn spawn(self: Arc<Self>, stream: TcpStream, drain: DrainWatch) {
+        task::spawn("inbound connection", self.serve(stream, drain));
+    }
+
+    async fn serve(self: Arc<Self>, stream: TcpStream, drain: DrainWatch) {
         let _open = self.metrics.connection(Side::Inbound);
 
         // Mutual TLS: without a certificate of our trust domain nothing is read.
@@ -137,7 +142,7 @@ impl Caller {
             Err(SendError::Lost(failure)) => return Err(failure),
         };
         let headers = response.headers_mut();
-        drop(remove_hop_by_hop(headers));
+        remove_hop_by_hop(headers).map_err(|error| Failure::new(Reason::UpstreamReset).caused_by(error))?;
         // Only a sidecar may say this: the caller's believes it.
         headers.remove(REASON_HEADER);
         Ok(response)

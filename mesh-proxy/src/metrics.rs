@@ -57,7 +57,7 @@ impl Collector for Counters {
             let buckets: Vec<(f64, u64)> = bounds.zip(totals.buckets.iter().copied()).collect();
             let count = totals.buckets.iter().sum();
             let mut histogram = durations.encode_family(labels)?;
-            histogram.encode_histogram::<()>(totals.sum_seconds, count, &buckets, None)?;
+            histogram.encode_histogram::<[(&str, &str); 0]>(totals.sum_seconds, count, &buckets, None)?;
         }
         let mut in_flight = encoder.encode_descriptor(
             metric::REQUESTS_IN_FLIGHT,
@@ -91,12 +91,12 @@ impl Collector for Counters {
             let labels = [(label::REASON, reason.as_str())];
             ConstCounter::new(count).encode(failures.encode_family(&labels)?)?;
         }
-        let mut dropped = encoder.encode_descriptor(
+        let dropped = encoder.encode_descriptor(
             metric::SPANS_DROPPED,
             "Spans that the collector did not take in time",
             None,
             MetricType::Counter,
         )?;
-        ConstCounter::new(self.0.spans.dropped()).encode(dropped.encode_family(&[] as &[(&str, &str)])?)
+        ConstCounter::new(self.0.spans.dropped()).encode(dropped)
     }
 }

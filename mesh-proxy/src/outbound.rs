@@ -10,14 +10,17 @@ use http::uri::Authority;
 use http::{Method, Request, Response, Uri};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
+use samspill_engine::connection::Lifetime;
 use samspill_engine::directory::RoutesOf;
 use samspill_engine::headers::{is_grpc, remove_hop_by_hop};
-use samspill_engine::metrics::Metrics;
+use samspill_engine::metrics::{Metrics, Side};
 use samspill_engine::{Body, Engine, Failure, Outgoing, Reason};
 use samspill_model::name::ServicePort;
+use samspill_net::drain::DrainWatch;
 use samspill_net::gate::{self, Verdict};
 use samspill_net::task;
 use samspill_observability::context::TraceContext;
+use tokio::net::TcpStream;
 
 use crate::app::Shared;
 use crate::config::Config;
@@ -59,14 +62,24 @@ impl Handler for Outbound {
 }
 
 impl Outbound {
-    pub(crate) fn new(shared: &Shared, engine: Arc<Engine>, ending: Ending) -> Self {
+    pub(crate) fn new(shared: &Shared, engine: Arc<Engine>, drain: DrainWatch) -> Self {
         Self {
             config: Arc::clone(&shared.config),
             engine,
             metrics: Arc::clone(&shared.metrics),
-            ending,
+            ending: Ending { drain, lifetime: Lifetime::UNLIMITED },
             tunnel_to: None,
         }
+    }
+
+    /// Serves one connection, in a task of its own.
+    pub(crate) fn spawn(self, stream: TcpStream) {
+        let open = self.metrics.connection(Side::Outbound);
+        let ending = self.ending.clone();
+        task::spawn("outbound connection", async move {
+            let _open = open;
+            listen::detect_and_serve(stream, Arc::new(self), ending).await;
+        });
     }
 
     async fn forward(&self, request: Request<Incoming>) -> Result<Response<Body>, Failure> {
@@ -91,8 +104,7 @@ impl Outbound {
         // Route and forward.
         let backend = self.engine.route(&RoutesOf::Service(name), request.uri_mut()).await?;
         let mut response = self.engine.forward(&Outgoing { backend, authority, parent }, request).await?;
-        // What an upstream says of its own connection is nothing to the caller.
-        drop(remove_hop_by_hop(response.headers_mut()));
+        remove_hop_by_hop(response.headers_mut()).map_err(|error| Failure::new(Reason::UpstreamReset).caused_by(error))?;
         Ok(response)
     }
 
@@ -116,15 +128,7 @@ impl Outbound {
             ending: self.ending.clone(),
             tunnel_to: Some(authority),
         });
-        task::spawn("tunnel", async move {
-            match hyper::upgrade::on(request).await {
-                Ok(io) => {
-                    let ending = inside.ending.clone();
-                    listen::detect_and_serve(TokioIo::new(io), inside, ending).await;
-                }
-                Err(error) => tracing::debug!(%error, "a tunnel was not opened"),
-            }
-        });
+        spawn_tunnel(inside, request);
         Ok(Response::new(Body::empty()))
     }
 
@@ -132,6 +136,19 @@ impl Outbound {
         ServicePort::resolve(authority.as_str(), &self.config.workload.namespace)
             .map_err(|error| Failure::new(Reason::UnknownService).detail(error.to_string()))
     }
+}
+
+/// Serves what comes out of a tunnel, once both sides have agreed on it.
+fn spawn_tunnel(inside: Arc<Outbound>, request: Request<Incoming>) {
+    task::spawn("tunnel", async move {
+        match hyper::upgrade::on(request).await {
+            Ok(io) => {
+                let ending = inside.ending.clone();
+                listen::detect_and_serve(TokioIo::new(io), inside, ending).await;
+            }
+            Err(error) => tracing::debug!(%error, "a tunnel was not opened"),
+        }
+    });
 }
 
 /// Whom the caller names: the URI's authority wins over `Host` (RFC 9112 §3.2.2).

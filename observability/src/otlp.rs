@@ -212,7 +212,7 @@ pub(crate) fn span_message(record: SpanRecord) -> Span {
         kind: kind.into(),
         start_time_unix_nano: record.start_unix_nanos,
         end_time_unix_nano: record.end_unix_nanos,
-        attributes: record.attributes.into_iter().map(|(key, value)| attribute(key, value.into())).collect(),
+        attributes: record.attributes.into_iter().map(|(key, value)| attribute(key, attribute_value(value))).collect(),
         links: record.links.iter().map(link).collect(),
         status,
         ..Span::default()
@@ -232,13 +232,11 @@ fn attribute(key: &str, value: any_value::Value) -> KeyValue {
     KeyValue { key: key.to_owned(), value: Some(AnyValue { value: Some(value) }), ..KeyValue::default() }
 }
 
-impl From<Value> for any_value::Value {
-    fn from(value: Value) -> Self {
-        match value {
-            Value::Text(text) => Self::StringValue(text.into_owned()),
-            Value::Number(number) => Self::IntValue(number),
-            Value::Flag(flag) => Self::BoolValue(flag),
-        }
+fn attribute_value(value: Value) -> any_value::Value {
+    match value {
+        Value::Text(text) => any_value::Value::StringValue(text.into_owned()),
+        Value::Number(number) => any_value::Value::IntValue(number),
+        Value::Flag(flag) => any_value::Value::BoolValue(flag),
     }
 }
 

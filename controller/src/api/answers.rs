@@ -116,8 +116,7 @@ impl Certificate {
             identities.insert(edge.clone());
         }
         let certificate = |id: SpiffeId| {
-            let instances =
-                if id == edge { vec![EDGE_NODE.to_owned()] } else { holders(view, trust_domain, &id) };
+            let instances = if id == edge { vec![EDGE_NODE.to_owned()] } else { holders(view, trust_domain, &id) };
             let (count, not_after) = issued.get(&id).map_or((0, None), |(count, end)| (*count, Some(*end)));
             Self { identity: id, instances, issued: count, not_after: not_after.and_then(rfc3339) }
         };

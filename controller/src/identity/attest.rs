@@ -16,8 +16,8 @@ use crate::snapshot;
 use crate::store::{SpentTokens, Store};
 
 /// How long a proxy may be faster than the runtime's message about it. The runtime says it at once, so this is for a controller
-/// that has just been started again.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// that has just been started again. Shorter than a proxy waits, so that it hears why.
+const PATIENCE: Duration = Duration::from_secs(4);
 
 /// Why a caller gets no identity. The text is for the caller, and says nothing that it could not know.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]

@@ -105,9 +105,8 @@ impl Certificates for CertificateService {
 fn refusal(error: &AttestError) -> Status {
     match error {
         AttestError::Store => Status::unavailable(error.to_string()),
-        AttestError::UnknownToken
-        | AttestError::WrongProcess
-        | AttestError::SpentToken
-        | AttestError::NotInMesh => Status::permission_denied(error.to_string()),
+        AttestError::UnknownToken | AttestError::WrongProcess | AttestError::SpentToken | AttestError::NotInMesh => {
+            Status::permission_denied(error.to_string())
+        }
     }
 }

@@ -29,9 +29,8 @@ fn state(plan: &Plan, name: &str) -> Option<InstanceState> {
 
 /// The runtime's part: what is planned runs, and the plan is known.
 fn run(plan: &Plan) -> Inventory {
-    let instances = plan.instances.iter().map(|planned| {
-        fixtures::instance(&planned.name, &plan.workloads[planned.workload].name)
-    });
+    let instances =
+        plan.instances.iter().map(|planned| fixtures::instance(&planned.name, &plan.workloads[planned.workload].name));
     Inventory { generation: plan.generation, instances: instances.collect(), edge: None }
 }
 
@@ -44,8 +43,7 @@ fn all_at(inventory: &Inventory, generation: Generation) -> Acknowledged {
 fn the_first_plan_serves_what_the_files_want() {
     let intent = intent(&[("invoicing", 2)]);
     let nothing = Inventory::default();
-    let plan =
-        next_plan(&intent, &Overrides::new(), &nothing, &Plan::default(), &Acknowledged::default()).unwrap();
+    let plan = next_plan(&intent, &Overrides::new(), &nothing, &Plan::default(), &Acknowledged::default()).unwrap();
     assert_eq!(plan.generation, Generation(1));
     assert_eq!(serving(&plan, "invoicing"), ["invoicing.craterate-0", "invoicing.craterate-1"]);
     assert!(!plan.edge, "nothing is routed to an edge");
@@ -55,7 +53,8 @@ fn the_first_plan_serves_what_the_files_want() {
 fn a_scale_down_waits_for_every_live_proxy_at_each_step() {
     let intent = intent(&[("invoicing", 2)]);
     let overrides = Overrides::from([(workload("invoicing"), 1)]);
-    let first = next_plan(&intent, &Overrides::new(), &Inventory::default(), &Plan::default(), &Acknowledged::default());
+    let first =
+        next_plan(&intent, &Overrides::new(), &Inventory::default(), &Plan::default(), &Acknowledged::default());
     let first = first.unwrap();
     let inventory = run(&first);
     let acknowledged = all_at(&inventory, first.generation);
@@ -86,7 +85,8 @@ fn a_scale_down_waits_for_every_live_proxy_at_each_step() {
 fn a_proxy_that_is_never_heard_of_is_given_up() {
     let intent = intent(&[("invoicing", 1)]);
     let overrides = Overrides::from([(workload("invoicing"), 0)]);
-    let first = next_plan(&intent, &Overrides::new(), &Inventory::default(), &Plan::default(), &Acknowledged::default());
+    let first =
+        next_plan(&intent, &Overrides::new(), &Inventory::default(), &Plan::default(), &Acknowledged::default());
     let inventory = run(&first.clone().unwrap());
     let silent = Acknowledged::default();
     let second = next_plan(&intent, &overrides, &inventory, &first.unwrap(), &silent).unwrap();
@@ -99,7 +99,8 @@ fn a_proxy_that_is_never_heard_of_is_given_up() {
 #[test]
 fn what_is_not_ready_goes_first() {
     let intent = intent(&[("invoicing", 3)]);
-    let first = next_plan(&intent, &Overrides::new(), &Inventory::default(), &Plan::default(), &Acknowledged::default());
+    let first =
+        next_plan(&intent, &Overrides::new(), &Inventory::default(), &Plan::default(), &Acknowledged::default());
     let first = first.unwrap();
     let mut inventory = run(&first);
     inventory.instances[0].ready = false;
@@ -111,7 +112,8 @@ fn what_is_not_ready_goes_first() {
 #[test]
 fn a_lost_store_kills_nothing_and_never_goes_back() {
     let intent = intent(&[("invoicing", 2)]);
-    let first = next_plan(&intent, &Overrides::new(), &Inventory::default(), &Plan::default(), &Acknowledged::default());
+    let first =
+        next_plan(&intent, &Overrides::new(), &Inventory::default(), &Plan::default(), &Acknowledged::default());
     let mut inventory = run(&first.unwrap());
     inventory.generation = Generation(41);
     let plan = next_plan(&intent, &Overrides::new(), &inventory, &Plan::default(), &Acknowledged::default()).unwrap();
@@ -242,8 +244,7 @@ impl World {
         reordered.inventory.instances.reverse();
         reordered.intent.workloads = self.intent.workloads.iter().rev().cloned().collect();
         let answer = self.ask();
-        let other =
-            next_plan(&reordered.intent, &self.overrides, &reordered.inventory, &self.plan, &self.acknowledged);
+        let other = next_plan(&reordered.intent, &self.overrides, &reordered.inventory, &self.plan, &self.acknowledged);
         prop_assert_eq!(&answer, &other, "the order of what is said changed the answer");
 
         let Some(next) = answer else { return Ok(()) };

@@ -102,3 +102,27 @@ fn a_value_that_cannot_be_read_is_named() {
     let error = open(&folder).unwrap_err().to_string();
     assert!(error.contains("its `plan` cannot be read (missing field `generation`"), "{error}");
 }
+
+#[test]
+fn zz_adhoc() {
+    let folder = TempDir::new().unwrap();
+    let (store, _stored) = open(&folder).unwrap();
+    store.put_intent(&fixtures::intent("invoicing", 2)).unwrap();
+    drop(store);
+    let whole = std::fs::read(file(&folder)).unwrap();
+    println!("size {}", whole.len());
+    let (mut ok, mut refused, mut panicked, mut changed) = (0, 0, Vec::new(), Vec::new());
+    let offsets = (0..16384).chain((16384..whole.len()).step_by(401));
+    std::panic::set_hook(Box::new(|_| {}));
+    for offset in offsets {
+        let mut flipped = whole.clone();
+        flipped[offset] ^= 1 << (offset % 8);
+        std::fs::write(file(&folder), &flipped).unwrap();
+        match std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| open(&folder).map(|(_, s)| s))) {
+            Err(_) => panicked.push(offset),
+            Ok(Ok(stored)) => { ok += 1; assert_eq!(stored.ca_pem, "authority"); assert!(stored.intent == Some(fixtures::intent("invoicing", 2)), "{offset}"); }
+            Ok(Err(_)) => { refused += 1; if std::fs::read(file(&folder)).unwrap() != flipped { changed.push(offset); } }
+        }
+    }
+    println!("ok {ok} refused {refused} panicked {panicked:?} changed {changed:?}");
+}

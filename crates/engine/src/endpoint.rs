@@ -54,7 +54,7 @@ pub(crate) enum Transport {
 
 /// Why an endpoint did not answer.
 #[derive(Debug)]
-pub(crate) enum SendError {
+pub enum SendError {
     /// No byte of the request has reached an application. The request comes back if it is still whole.
     Unsent(Failure, Option<Box<Request<Body>>>),
     /// It may have been processed.
@@ -120,7 +120,10 @@ impl Endpoint {
     ///
     /// A pooled connection that turns out to be closed has carried nothing: the next one is taken, and at last a fresh
     /// one.
-    pub(crate) async fn send(self: &Arc<Self>, request: Request<Body>) -> Result<Response<Body>, SendError> {
+    ///
+    /// # Errors
+    /// [`SendError::Unsent`]: try another endpoint. [`SendError::Lost`]: do not.
+    pub async fn send(self: &Arc<Self>, request: Request<Body>) -> Result<Response<Body>, SendError> {
         match self.protocol {
             AppProtocol::Http1 => self.send_http1(request).await,
             AppProtocol::Http2 => self.send_http2(request).await,

@@ -27,7 +27,7 @@ pub enum Reason {
     IdentityMismatch,
     /// The sidecar could not connect to its app: no byte of the request has reached it.
     AppUnreachable,
-    /// The connection ended after the request had been sent and before an answer came.
+    /// The connection ended after the request had been sent and before a sound answer came.
     UpstreamReset,
     /// The proxy is stopping.
     Draining,

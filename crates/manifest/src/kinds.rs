@@ -150,7 +150,7 @@ fn metadata(item: &Item<'_>, kind: &str) -> Option<Metadata> {
     let is_host = matches!(kind, "Deployment" | "Service" | "Namespace");
     let name = fields.required("name").and_then(|name| if is_host { name.label() } else { name.dotted_name() });
     let namespace = fields.optional("namespace").and_then(|namespace| namespace.label());
-    let labels = fields.optional("labels").map(|labels| labels.string_map()).unwrap_or_default();
+    let labels = fields.optional("labels").map(|labels| labels.labels()).unwrap_or_default();
     cluster_metadata(&mut fields);
     fields.unsupported("generateName", "give the object a name");
     fields.finish();

@@ -283,6 +283,22 @@ impl<'a> Item<'a> {
         map
     }
 
+    /// A map of labels.
+    pub(crate) fn labels(&self) -> BTreeMap<String, Located<String>> {
+        let labels = self.string_map();
+        let byte = |c: u8| c.is_ascii_alphanumeric() || b"-_.".contains(&c);
+        for label in labels.values() {
+            let value = label.value.as_str();
+            let ends = value.trim_matches(|c: char| !c.is_ascii_alphanumeric());
+            if value.len() > 63 || !value.bytes().all(byte) || ends != value {
+                let expected = "letters, digits and inner `-`, `_`, `.`; 63 at most";
+                let mistake = Mistake::at(format!("{} is no value of a label", quoted(value)), &label.at);
+                self.report(mistake.expected(expected));
+            }
+        }
+        labels
+    }
+
     /// A map's entries, whatever their keys.
     pub(crate) fn entries(&self) -> Vec<(Located<String>, Item<'a>)> {
         let Value::Mapping(entries) = &self.node.value else {

@@ -1,7 +1,9 @@
 //! Connections from others.
 
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::net::{TcpStream, UnixStream};
@@ -41,13 +43,13 @@ impl Listener {
         self.address
     }
 
-    /// The next connection, with `TCP_NODELAY`, and the peer's address.
+    /// The next connection, with `TCP_NODELAY`, and the peer's address. For one task at a time: only the last is woken.
     ///
     /// # Cancel safety
     /// No connection is lost when the future is dropped.
     pub async fn accept(&self) -> (TcpStream, SocketAddr) {
         loop {
-            let (stream, peer) = persist(self.address, || self.inner.accept()).await;
+            let (stream, peer) = persist(self.address, |cx| self.inner.poll_accept(cx)).await;
             match stream.set_nodelay(true) {
                 Ok(()) => return (stream, peer),
                 Err(error) => tracing::debug!(%peer, %error, "a connection was gone before it was accepted"),
@@ -67,20 +69,23 @@ impl UnixListener {
         Ok(Self(tokio::net::UnixListener::from_std(listener)?))
     }
 
-    /// The next connection. Who it is, `UnixStream::peer_cred` says.
+    /// The next connection; who it is, `UnixStream::peer_cred` says. For one task at a time, too.
     ///
     /// # Cancel safety
     /// No connection is lost when the future is dropped.
     pub async fn accept(&self) -> UnixStream {
-        persist("unix", || self.0.accept()).await.0
+        persist("unix", |cx| self.0.poll_accept(cx)).await.0
     }
 }
 
 /// Accepts until it works.
-async fn persist<T>(address: impl std::fmt::Display, mut accept: impl AsyncFnMut() -> io::Result<T>) -> T {
+async fn persist<T>(
+    address: impl std::fmt::Display,
+    mut accept: impl FnMut(&mut Context<'_>) -> Poll<io::Result<T>>,
+) -> T {
     let mut backoff = MIN_BACKOFF;
     loop {
-        match accept().await {
+        match poll_fn(&mut accept).await {
             Ok(accepted) => return accepted,
             Err(error) if is_the_peers(&error) => tracing::debug!(%address, %error, "a caller gave up"),
             Err(error) => {
@@ -112,7 +117,7 @@ mod tests {
             Err(out_of_files()),
         ];
         let before = tokio::time::Instant::now();
-        assert_eq!(persist("here", async || answers.pop().unwrap()).await, "connection");
+        assert_eq!(persist("here", |_context| Poll::Ready(answers.pop().unwrap())).await, "connection");
         assert_eq!(before.elapsed(), MIN_BACKOFF * 3, "two pauses, the second doubled, none for the peer's error");
     }
 }

@@ -27,7 +27,7 @@ pub enum Event {
         name: String,
         /// Why it ended, in words.
         reason: String,
-        /// The last line that it wrote, if any.
+        /// The last line that it wrote, if it exited by itself.
         last_line: Option<String>,
         /// How long until it is started again.
         delay: Duration,

@@ -1,7 +1,6 @@
 //! Keeps one program running: start, wait, back off, start again.
 
 use std::io;
-use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 use std::time::Duration;
 
@@ -50,12 +49,15 @@ pub(crate) async fn keep(context: &Context, part: &mut impl Part, stop: &Cancell
                 let Some(reason) = reason else { return };
                 (reason, process.ran())
             }
-            Err(error) => (format!("could not be started: {}", chain(&error)), Duration::ZERO),
+            Err(error) => (Reason::Other(format!("could not be started: {}", chain(&error))), Duration::ZERO),
         };
 
         let delay = backoff.after(ran);
-        let (name, last_line) = (part.name().to_owned(), log.last_line());
-        context.board.tell(Event::Restart { name, reason, last_line, delay });
+        let (reason, last_line) = match reason {
+            Reason::Exit(reason) => (reason, log.last_line()),
+            Reason::Other(reason) => (reason, None),
+        };
+        context.board.tell(Event::Restart { name: part.name().to_owned(), reason, last_line, delay });
         tokio::select! {
             () = tokio::time::sleep(delay) => restarts += 1,
             () = stop.cancelled() => {}
@@ -64,16 +66,24 @@ pub(crate) async fn keep(context: &Context, part: &mut impl Part, stop: &Cancell
     }
 }
 
-/// Why the process ended, in words; none if it was asked to.
+/// Why there is no process any more, in words.
+enum Reason {
+    /// It exited, and may have said why.
+    Exit(String),
+    /// Its last words are about something else.
+    Other(String),
+}
+
+/// Why the process ended; none if it was asked to.
 async fn until_ended(
     part: &mut impl Part,
     process: &mut Process,
     stop: &CancellationToken,
     at_once: &CancellationToken,
-) -> Option<String> {
+) -> Option<Reason> {
     let failure = tokio::select! {
         ended = process.ended() => return Some(in_words(ended)),
-        reason = part.watch() => Some(reason),
+        reason = part.watch() => Some(Reason::Other(reason)),
         () = stop.cancelled() => None,
         () = at_once.cancelled() => None,
     };
@@ -84,15 +94,13 @@ async fn until_ended(
     failure
 }
 
-fn in_words(ended: io::Result<ExitStatus>) -> String {
-    let status = match ended {
-        Ok(status) => status,
-        Err(error) => return format!("cannot be observed: {error}"),
-    };
-    match (status.code(), status.signal()) {
-        (Some(code), _) => format!("exited with code {code}"),
-        // "signal: 9 (SIGKILL)"
-        (None, Some(_)) => format!("was ended by {status}"),
-        (None, None) => format!("ended: {status}"),
+fn in_words(ended: io::Result<ExitStatus>) -> Reason {
+    match ended {
+        Ok(status) => match status.code() {
+            Some(code) => Reason::Exit(format!("exited with code {code}")),
+            // "signal: 9 (SIGKILL)"
+            None => Reason::Other(format!("was ended by {}", status.to_string().replace(':', ""))),
+        },
+        Err(error) => Reason::Other(format!("cannot be observed: {error}")),
     }
 }

@@ -55,6 +55,7 @@ pub mod state;
 pub mod status;
 
 pub use event::Event;
+pub use owner::port_owner;
 pub use runtime::{Runtime, Shutdown, StartError};
 pub use settings::Settings;
 pub use status::Status;

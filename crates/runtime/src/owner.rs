@@ -7,7 +7,7 @@ use std::path::Path;
 const LISTEN: &str = "0A";
 
 /// The name and number of a process that listens on a TCP port, if it is one that we may look into.
-pub(crate) fn of(port: u16) -> Option<(String, u32)> {
+pub fn port_owner(port: u16) -> Option<(String, u32)> {
     let sockets = ["/proc/net/tcp", "/proc/net/tcp6"].into_iter().filter_map(|table| fs::read_to_string(table).ok());
     let inodes = sockets.flat_map(|table| listening_inodes(&table, port)).collect::<Vec<_>>();
     let links = inodes.iter().map(|inode| format!("socket:[{inode}]")).collect::<Vec<_>>();
@@ -43,13 +43,13 @@ mod tests {
     #[test]
     fn the_owner_of_our_own_port_is_this_process() {
         let listener = crate::sockets::listener(0).unwrap();
-        let (_, pid) = of(listener.local_addr().unwrap().port()).unwrap();
+        let (_, pid) = port_owner(listener.local_addr().unwrap().port()).unwrap();
         assert_eq!(pid, std::process::id());
     }
 
     #[test]
     fn a_port_without_a_listener_has_no_owner() {
         let reservation = crate::sockets::Reservation::new().unwrap();
-        assert_eq!(of(reservation.address().port()), None);
+        assert_eq!(port_owner(reservation.address().port()), None);
     }
 }

@@ -14,7 +14,7 @@ use crate::api;
 use crate::context::{Context, Sockets};
 use crate::event::Event;
 use crate::logs::Logs;
-use crate::owner;
+use crate::owner::port_owner;
 use crate::settings::Settings;
 use crate::sockets::listener;
 use crate::state::{self, StateDir, StateError};
@@ -176,7 +176,7 @@ async fn receive_spans(context: Arc<Context>, listener: std::net::TcpListener, f
 
 fn edge_listener(port: u16) -> Result<std::net::TcpListener, StartError> {
     listener(port).map_err(|error| match error.kind() {
-        io::ErrorKind::AddrInUse => StartError::PortInUse { port, owner: owner::of(port) },
+        io::ErrorKind::AddrInUse => StartError::PortInUse { port, owner: port_owner(port) },
         io::ErrorKind::PermissionDenied => StartError::PortPrivileged { port },
         _ => StartError::Sockets(error),
     })

@@ -13,11 +13,14 @@ use crate::event::Event;
 
 /// How everything is right now. Every change goes through a watch channel, so a reader sees the newest, never all between.
 #[derive(Clone, Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "facts that do not depend on each other")]
 pub struct Status {
     /// The newest plan accepted.
     pub generation: Generation,
     /// The workloads of the files with at least one replica.
     pub intended: BTreeSet<WorkloadName>,
+    /// Whether a plan for these workloads has come. A controller with a history may first say what was wanted last time.
+    pub is_planned: bool,
     /// Whether the controller has taken over what the files say.
     pub applied: bool,
     /// What the plan wants to serve, with whose copy it is.
@@ -80,12 +83,10 @@ impl Status {
 
     /// Whether all that the files want runs and may receive traffic.
     pub fn is_ready(&self) -> bool {
-        // A controller with a history may first say what was wanted last time: wait for the plan of these files.
-        let of_these_files = self.wanted.values().collect::<BTreeSet<_>>() == self.intended.iter().collect();
         let is_ready = |name| self.instances.get(name).is_some_and(|status| status.instance.ready);
         let is_edge_ready = || self.edge.as_ref().is_some_and(|edge| edge.ready);
         self.applied
-            && of_these_files
+            && self.is_planned
             && self.wanted.keys().all(is_ready)
             && (!self.edge_wanted || is_edge_ready())
             && !self.is_stopping
@@ -135,6 +136,9 @@ impl Board {
                 status.generation = plan.generation;
                 status.edge_wanted = plan.edge;
                 status.wanted = serving(plan).collect();
+                // From then on, `scale` to nothing is no reason not to be ready.
+                status.is_planned |=
+                    status.wanted.values().collect::<BTreeSet<_>>() == status.intended.iter().collect();
             }
         });
         is_accepted

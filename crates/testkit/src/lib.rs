@@ -17,9 +17,14 @@ const PAUSE: Duration = Duration::from_millis(10);
 pub async fn wait_until(what: &str, mut predicate: impl AsyncFnMut() -> bool) {
     let asking = async {
         while !predicate().await {
-            tokio::time::sleep(PAUSE).await;
+            pause().await;
         }
     };
     let in_time = tokio::time::timeout(PATIENCE, asking).await.is_ok();
     assert!(in_time, "waited {} s in vain until {what}", PATIENCE.as_secs());
+}
+
+/// Rests a moment before the same question is asked again. Not a way to wait for something: that is [`wait_until`].
+pub async fn pause() {
+    tokio::time::sleep(PAUSE).await;
 }

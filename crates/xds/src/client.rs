@@ -112,8 +112,9 @@ async fn stream(
     send(&requests, opening);
 
     // Phase 2: connect. What is wanted meanwhile waits in its channel.
-    let mut client =
-        AggregatedDiscoveryServiceClient::new(channel).max_decoding_message_size(MAX_MESSAGE_BYTES).max_encoding_message_size(MAX_MESSAGE_BYTES);
+    let mut client = AggregatedDiscoveryServiceClient::new(channel)
+        .max_decoding_message_size(MAX_MESSAGE_BYTES)
+        .max_encoding_message_size(MAX_MESSAGE_BYTES);
     let opened = timeout(OPEN_TIMEOUT, client.delta_aggregated_resources(UnboundedReceiverStream::new(outgoing))).await;
     let mut responses = match opened {
         Ok(Ok(response)) => response.into_inner(),

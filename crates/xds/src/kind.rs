@@ -17,8 +17,7 @@ pub(crate) enum Kind {
 
 impl Kind {
     /// The order of what is new or changed.
-    pub(crate) const UPSERTS: [Self; 5] =
-        [Self::Cluster, Self::Endpoints, Self::Listener, Self::Routes, Self::Inbound];
+    pub(crate) const UPSERTS: [Self; 5] = [Self::Cluster, Self::Endpoints, Self::Listener, Self::Routes, Self::Inbound];
 
     /// The order of what is gone. The last two wait until the routes without them are acknowledged.
     pub(crate) const REMOVALS: [Self; 5] =

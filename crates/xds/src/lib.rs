@@ -23,3 +23,6 @@ pub const MAX_MESSAGE_BYTES: usize = 64 * 1024 * 1024;
 
 /// How our own proxies name themselves in `node.user_agent_name`.
 const USER_AGENT: &str = "samspill";
+
+#[cfg(test)]
+mod tests;

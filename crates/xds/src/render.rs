@@ -49,6 +49,13 @@ impl Resources {
         resources
     }
 
+    /// Puts something else in place of a resource's payload.
+    #[cfg(test)]
+    pub(crate) fn tamper(&mut self, kind: Kind, name: &str, payload: Any) {
+        let resource = Resource { version: version(&payload), payload };
+        self.by_kind.entry(kind).or_default().insert(name.to_owned(), resource);
+    }
+
     fn insert<P: Profile>(&mut self, name: &str, value: &P) {
         let payload = pack(name, value);
         let resource = Resource { version: version(&payload), payload };

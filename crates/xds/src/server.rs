@@ -91,15 +91,15 @@ impl AdsServer {
         // Phase 3: whatever happens, the proxy is told what it has not been told.
         let mut request = Some(first);
         loop {
+            let mut news = Vec::new();
             if let Some(request) = request.take() {
-                for response in session.receive(request)? {
-                    if responses.send(Ok(response)).await.is_err() {
-                        return Ok(());
-                    }
-                }
+                news.extend(session.receive(request)?);
             }
             let newest = self.resources.borrow_and_update().clone();
-            for response in newest.map_or_else(Vec::new, |newest| session.push(&newest)) {
+            if let Some(newest) = newest {
+                news.extend(session.push(&newest));
+            }
+            for response in news {
                 if responses.send(Ok(response)).await.is_err() {
                     return Ok(());
                 }

@@ -7,7 +7,7 @@ use axum::body::Body;
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, HeaderValue, StatusCode, Version, header};
 use http_body::Body as _;
 use samspill_net::drain::DrainWatch;
 use tonic::service::Routes;
@@ -28,13 +28,12 @@ const BODY_LIMIT_BYTES: usize = 2 * 1024 * 1024;
 pub(crate) struct App {
     http: Router,
     grpc: Router,
-    drain: Option<DrainWatch>,
     surroundings: Surroundings,
 }
 
 impl App {
     pub(crate) fn new(router: Router, grpc: Routes, surroundings: Surroundings) -> Self {
-        Self { http: router, grpc: grpc.into_axum_router(), drain: None, surroundings }
+        Self { http: router, grpc: grpc.into_axum_router(), surroundings }
     }
 
     /// The same, wrapped in our layers, for a server that can drain.
@@ -45,31 +44,35 @@ impl App {
             ServiceBuilder::new()
                 .layer(from_fn_with_state(surroundings.clone(), observe_http))
                 .layer(DefaultBodyLimit::max(BODY_LIMIT_BYTES))
-                .layer(CatchPanicLayer::custom(panicked)),
+                .layer(CatchPanicLayer::custom(|panic: Box<dyn Any + Send>| panicked(&*panic))),
         );
         let grpc = self.grpc.layer(
             ServiceBuilder::new()
                 .layer(from_fn_with_state(surroundings.clone(), observe_rpc))
-                .layer(CatchPanicLayer::custom(rpc_panicked)),
+                .layer(CatchPanicLayer::custom(|panic: Box<dyn Any + Send>| rpc_panicked(&*panic))),
         );
-        Self { http: http.with_state(()), grpc: grpc.with_state(()), drain: Some(drain.clone()), surroundings }
+        Self { http: http.with_state(()), grpc: grpc.with_state(()), surroundings }
     }
 
     /// Answers one request.
-    pub(crate) async fn answer(self, request: Request) -> Response {
+    pub(super) async fn answer(self, request: Request) -> Response {
         let is_rpc = is_grpc(request.headers());
-        let answer = match request.uri().path() {
-            "/livez" if !is_rpc => return StatusCode::OK.into_response(),
-            "/readyz" if !is_rpc => return self.ready().into_response(),
+        let is_http2 = request.version() == Version::HTTP_2;
+        let drain = self.surroundings.drain;
+        let is_draining = || drain.as_ref().is_some_and(DrainWatch::is_draining);
+        let answered = match request.uri().path() {
+            "/livez" if !is_rpc => Ok(StatusCode::OK.into_response()),
+            "/readyz" if !is_rpc && is_draining() => Ok(StatusCode::SERVICE_UNAVAILABLE.into_response()),
+            "/readyz" if !is_rpc => Ok(StatusCode::OK.into_response()),
             _ if is_rpc => self.grpc.oneshot(request).await,
             _ => self.http.oneshot(request).await,
         };
-        answer.unwrap_or_else(|never| match never {})
-    }
-
-    fn ready(&self) -> StatusCode {
-        let is_draining = self.drain.as_ref().is_some_and(DrainWatch::is_draining);
-        if is_draining { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK }
+        let mut answer = answered.unwrap_or_else(|never| match never {});
+        // The caller must know that this connection ends, or its next request meets the closed one. HTTP/2 has GOAWAY.
+        if !is_http2 && is_draining() {
+            answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        answer
     }
 }
 
@@ -135,13 +138,13 @@ fn complete(mut response: Response, call: &Call) -> Response {
     Response::from_parts(parts, answer.into_body())
 }
 
-fn panicked(panic: Box<dyn Any + Send>) -> Response {
-    log_panic(&*panic);
+fn panicked(panic: &(dyn Any + Send)) -> Response {
+    log_panic(panic);
     Problem::from(StatusCode::INTERNAL_SERVER_ERROR).into_response()
 }
 
-fn rpc_panicked(panic: Box<dyn Any + Send>) -> Response {
-    log_panic(&*panic);
+fn rpc_panicked(panic: &(dyn Any + Send)) -> Response {
+    log_panic(panic);
     Problem::from(StatusCode::INTERNAL_SERVER_ERROR).to_status().into_http()
 }
 

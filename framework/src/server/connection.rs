@@ -4,7 +4,7 @@
 //! problem) → the app → the next request, until one side has had enough or the drain ends it.
 
 use std::convert::Infallible;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::time::Duration;
 
 use axum::body::Body;
@@ -17,6 +17,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use samspill_net::drain::DrainWatch;
 use samspill_net::gate::{self, Http1Guard, HttpVersion, Limits, Malformed, Prefixed};
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::Notify;
 
 use super::app::{self, App};
 
@@ -72,26 +73,29 @@ where
     IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let (io, verdict) = Http1Guard::new(io, limits());
-    let service = service_fn(move |request: Request<Incoming>| answer(app.clone(), verdict.take(), request));
+    let begun = Notify::new();
+    let service = service_fn(|request: Request<Incoming>| {
+        begun.notify_one();
+        answer(app.clone(), verdict.take(), request)
+    });
     // The guard never shows half a head, so this timeout is that of an idle connection.
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(IDLE_TIMEOUT)
         .max_headers(limits().headers)
         .serve_connection(TokioIo::new(io), service);
-    let mut connection = pin!(connection);
-    tokio::select! {
-        served = connection.as_mut() => return served,
-        () = drain.started() => connection.as_mut().graceful_shutdown(),
-    }
-    connection.await
+    serve_until_drained(connection, |connection| connection.graceful_shutdown(), &begun, drain).await
 }
 
 async fn serve_http2<IO>(io: Prefixed<IO>, app: App, drain: &DrainWatch) -> Result<(), hyper::Error>
 where
     IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let service = service_fn(move |request: Request<Incoming>| answer(app.clone(), None, request));
+    let begun = Notify::new();
+    let service = service_fn(|request: Request<Incoming>| {
+        begun.notify_one();
+        answer(app.clone(), None, request)
+    });
     let max_head = u32::try_from(limits().head_bytes).unwrap_or(u32::MAX);
     let connection = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
@@ -100,10 +104,32 @@ where
         .max_concurrent_streams(MAX_STREAMS)
         .max_header_list_size(max_head)
         .serve_connection(TokioIo::new(io), service);
+    serve_until_drained(connection, |connection| connection.graceful_shutdown(), &begun, drain).await
+}
+
+/// Serves until the connection ends, or the drain lets it end.
+///
+/// hyper's `graceful_shutdown` closes a connection on which no request has begun, although one may be on its way: so
+/// it waits for that, a little.
+async fn serve_until_drained<C>(
+    connection: C,
+    shut_down: impl FnOnce(Pin<&mut C>),
+    begun: &Notify,
+    drain: &DrainWatch,
+) -> Result<(), hyper::Error>
+where
+    C: Future<Output = Result<(), hyper::Error>>,
+{
     let mut connection = pin!(connection);
+    let may_end = async {
+        tokio::select! {
+            () = last_call(drain) => {}
+            () = async { drain.started().await; begun.notified().await } => {}
+        }
+    };
     tokio::select! {
         served = connection.as_mut() => return served,
-        () = drain.started() => connection.as_mut().graceful_shutdown(),
+        () = may_end => shut_down(connection.as_mut()),
     }
     connection.await
 }

@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use super::exporter::BATCH_SPANS;
 use super::*;
 use crate::context::TraceContext;
 use crate::conventions::attribute;

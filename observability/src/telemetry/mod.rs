@@ -113,6 +113,7 @@ where
     });
     let lines = tracing_subscriber::fmt::layer()
         .event_format(log::Lines::new(settings.log_format))
+        .with_ansi(false)
         .with_writer(lines)
         .with_filter(filter);
     Ok((Registry::default().with(traces).with(lines), Guard { spans }))

@@ -3,8 +3,8 @@
 //! It is not a tracing back end: it lives in memory, forgets the oldest first and answers no query but "this trace".
 //! Whoever wants more runs Jaeger, to which the receiver passes everything on.
 //!
-//! Reading order: [`Trace`] (what is shown), [`Store`] (what is kept), [`receive`] (where it comes from),
-//! [`waterfall`] (how it looks in a terminal).
+//! Reading order: [`Trace`] (what is shown), [`Store`] (what is kept), [`receive()`] (where it comes from),
+//! [`waterfall()`] (how it looks in a terminal).
 
 mod trace;
 

@@ -1,11 +1,13 @@
 //! A trace in a terminal: who called whom, in whose name, how long it took, and when.
 
-use std::collections::{HashMap, HashSet};
+mod tree;
+
+use std::collections::HashSet;
 use std::fmt::Write;
 
+use self::tree::{Row, printable, rows, title};
 use super::trace::{Span, Trace};
 use crate::conventions::attribute;
-use crate::span::SpanKind;
 
 /// Narrower than this nothing can be read; wider than this the eye loses the line.
 const WIDTH: std::ops::RangeInclusive<usize> = 60..=200;
@@ -15,9 +17,6 @@ const BAR: std::ops::RangeInclusive<usize> = 14..=60;
 
 /// Two spaces between columns.
 const GAP: usize = 2;
-
-/// From this depth on the tree is drawn no deeper: a chain of calls without end must not push the names away.
-const DEEPEST: usize = 16;
 
 const PLAIN: &str = "";
 const BOLD: &str = "1";
@@ -41,104 +40,6 @@ pub fn waterfall(trace: &Trace, width: usize, color: bool) -> String {
     }
     notes(&mut page, trace, &rows, &columns);
     page.text
-}
-
-/// A span at its place in the tree.
-struct Row<'a> {
-    span: &'a Span,
-    /// The lines of the tree, `│ └─`.
-    tree: String,
-    is_orphan: bool,
-}
-
-impl Row<'_> {
-    fn label(&self) -> String {
-        let failed = if self.span.error.is_some() { "✗ " } else { "" };
-        format!("{}{failed}{}", self.tree, title(self.span))
-    }
-}
-
-/// `POST /v1/bookings`; for a call also to whom, and for a failure its status.
-fn title(span: &Span) -> String {
-    let mut title = if span.kind == SpanKind::Client { "→ ".to_owned() } else { String::new() };
-    title.push_str(&printable(short(&span.name)));
-    let is_bare_method = !span.name.contains([' ', '/']);
-    if let Some(server) = span.text(attribute::SERVER_ADDRESS)
-        && span.kind == SpanKind::Client
-        && is_bare_method
-    {
-        title.push(' ');
-        title.push_str(&printable(server));
-    }
-    if let Some(status) = span.status()
-        && span.error.is_some()
-    {
-        title.push(' ');
-        title.push_str(&printable(&status));
-    }
-    title
-}
-
-/// `Tracking/Create` for `craterate.tracking.v1.Tracking/Create`: the package says nothing new in a trace.
-fn short(name: &str) -> &str {
-    match name.split_once('/') {
-        Some((service, _)) if !service.is_empty() && !service.contains(' ') => {
-            &name[service.rfind('.').map_or(0, |dot| dot + 1)..]
-        }
-        _ => name,
-    }
-}
-
-/// Span names come from anybody's programs: none of them may move the cursor.
-fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '·' } else { c }).collect()
-}
-
-/// The tree, depth first, children by start. Each span comes exactly once, whatever the parents claim.
-fn rows(trace: &Trace) -> Vec<Row<'_>> {
-    let mut children: HashMap<&str, Vec<&Span>> = HashMap::new();
-    for span in &trace.spans {
-        if let Some(parent) = span.parent_span_id.as_deref() {
-            children.entry(parent).or_default().push(span);
-        }
-    }
-    let mut walk = Walk { children, seen: HashSet::new(), rows: Vec::new() };
-    for root in trace.roots() {
-        walk.visit(root, "", "", root.parent_span_id.is_some());
-    }
-    // What is left are rings of spans that name each other as parents.
-    for span in &trace.spans {
-        walk.visit(span, "", "", true);
-    }
-    walk.rows
-}
-
-struct Walk<'a> {
-    children: HashMap<&'a str, Vec<&'a Span>>,
-    seen: HashSet<&'a str>,
-    rows: Vec<Row<'a>>,
-}
-
-impl<'a> Walk<'a> {
-    /// Adds `span` and all below it: an own stack, for a chain of 2,000 spans would be deep for the thread's.
-    fn visit(&mut self, span: &'a Span, branch: &str, below: &str, is_orphan: bool) {
-        let mut stack = vec![(span, branch.to_owned(), below.to_owned(), is_orphan)];
-        while let Some((span, branch, below, is_orphan)) = stack.pop() {
-            if !self.seen.insert(&span.span_id) {
-                continue;
-            }
-            self.rows.push(Row { span, tree: branch, is_orphan });
-            let children = self.children.get(span.span_id.as_str()).map(Vec::as_slice).unwrap_or_default();
-            let is_deepest = below.chars().count() >= 2 * DEEPEST;
-            for (number, child) in children.iter().rev().enumerate() {
-                let is_last = number == 0;
-                let branch = format!("{below}{}", if is_last { "└ " } else { "├ " });
-                let rest = if is_last { "  " } else { "│ " };
-                let below = if is_deepest { below.clone() } else { format!("{below}{rest}") };
-                stack.push((child, branch, below, false));
-            }
-        }
-    }
 }
 
 /// The widths of the columns, in characters.
@@ -169,17 +70,25 @@ impl Columns {
         let bar = width.saturating_sub(fixed + label + service).clamp(*BAR.start(), *BAR.end());
         Self { label, service, proxy, duration, bar }
     }
+
+    fn width(&self) -> usize {
+        self.label + self.service + self.proxy + self.duration + self.bar + 4 * GAP
+    }
 }
 
 fn heading(page: &mut Page, trace: &Trace, columns: &Columns) {
     let services: HashSet<&str> = trace.spans.iter().map(|span| span.service.as_str()).collect();
     let summary = trace.summary();
-    page.write(BOLD, &printable(&summary.name));
     let failed = if summary.errors > 0 { format!(", {} failed", summary.errors) } else { String::new() };
     let spans = count(summary.spans, "span");
     let services = count(services.len(), "service");
     let total = milliseconds(summary.duration_nanos);
-    page.write(PLAIN, &format!("  {total} ms, {spans}, {services}{failed}"));
+    let figures = format!("{total} ms, {spans}, {services}{failed}");
+    let name = printable(&summary.name);
+    let room = columns.width().saturating_sub(figures.len() + GAP);
+    page.write(BOLD, fill(&name, room).trim_end());
+    page.gap();
+    page.write(PLAIN, &figures);
     page.end_line();
     page.write(DIM, &format!("trace {}", trace.trace_id));
     page.end_line();
@@ -240,9 +149,8 @@ fn notes(page: &mut Page, trace: &Trace, rows: &[Row<'_>], columns: &Columns) {
     if !notes.is_empty() {
         page.end_line();
     }
-    let width = columns.label + columns.service + columns.proxy + columns.duration + columns.bar + 4 * GAP;
     for (style, note) in notes {
-        page.write(style, fill(&printable(&note), width).trim_end());
+        page.write(style, fill(&printable(&note), columns.width()).trim_end());
         page.end_line();
     }
 }

@@ -23,7 +23,7 @@ pub(super) fn check() -> Result<Vec<String>> {
         if !text.starts_with("//!") {
             mistakes.push(format!("{file}: begin with `//!`: why this exists, and what it is not"));
         }
-        let is_test = file.starts_with("tests/") || file.contains("/tests") || file.contains("testkit");
+        let is_test = file.starts_with("tests/") || file.contains("/tests");
         for (number, line) in text.lines().enumerate() {
             let forbidden = FORBIDDEN.iter().chain(if is_test { FORBIDDEN_IN_TESTS } else { &[] });
             for (pattern, instead) in forbidden {

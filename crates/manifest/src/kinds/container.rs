@@ -61,7 +61,7 @@ pub(crate) struct EnvFrom {
 pub(crate) fn read(item: &Item<'_>) -> Container {
     let mut fields = item.fields();
     fields.required("name").map(|item| item.label());
-    let image = fields.required("image").and_then(|item| item.string());
+    let image = fields.required("image").and_then(|item| image(&item));
     let command = strings(&mut fields, "command");
     let args = strings(&mut fields, "args");
     let ports = list(&mut fields, "ports", port);
@@ -86,6 +86,16 @@ pub(crate) fn read(item: &Item<'_>) -> Container {
     let names: Vec<_> = env.iter().map(|variable| &variable.name).collect();
     refuse_repeated(&names, "variable", item.document().findings);
     Container { image, command, args, ports, env, env_from, readiness, liveness }
+}
+
+fn image(item: &Item<'_>) -> Option<Located<String>> {
+    let image = item.string()?;
+    let byte = |c: u8| c.is_ascii_alphanumeric() || b"-_./:@".contains(&c);
+    if image.value.is_empty() || !image.value.bytes().all(byte) {
+        item.report(item.mistake(format!("{} is no image", quoted(&image.value))).expected("[REGISTRY/]NAME[:TAG]"));
+        return None;
+    }
+    Some(image)
 }
 
 fn refuse_repeated_ports(item: &Item<'_>, ports: &[Port]) {

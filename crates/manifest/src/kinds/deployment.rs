@@ -45,7 +45,7 @@ pub(crate) fn read(fields: &mut Fields<'_>) -> Deployment {
 
 fn match_labels(item: &Item<'_>) -> BTreeMap<String, Located<String>> {
     let mut fields = item.fields();
-    let labels = fields.required("matchLabels").map(|item| item.string_map());
+    let labels = fields.required("matchLabels").map(|item| item.labels());
     fields.unsupported("matchExpressions", "select by `matchLabels`");
     fields.finish();
     labels.unwrap_or_default()
@@ -55,7 +55,7 @@ fn template(item: &Item<'_>) -> Deployment {
     let mut fields = item.fields();
     let labels = fields.optional("metadata").map(|item| {
         let mut fields = item.fields();
-        let labels = fields.required("labels").map(|item| item.string_map());
+        let labels = fields.required("labels").map(|item| item.labels());
         cluster_metadata(&mut fields);
         fields.cluster_only(&["name", "namespace"]);
         fields.finish();

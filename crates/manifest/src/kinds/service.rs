@@ -29,7 +29,7 @@ pub(crate) fn read(fields: &mut Fields<'_>) -> Service {
     let Some(spec) = fields.required("spec") else { return Service::default() };
     let mut fields = spec.fields();
     let selector = fields.required("selector").map(|item| {
-        let labels = item.string_map();
+        let labels = item.labels();
         if labels.is_empty() {
             item.report(item.mistake("the selector is empty").hint("name a label of the Deployment's template"));
         }

@@ -1,9 +1,9 @@
 //! Readiness decides on traffic, liveness on restarts.
 
-use samspill_model::intent::ProbeCheck;
+use samspill_model::intent::{Probe, ProbeCheck};
 use samspill_runtime::Event;
 
-use crate::mesh::{Mesh, probe, python, workload};
+use crate::mesh::{Mesh, is_alive, probe, python, workload};
 
 /// Serves the files of a folder. It binds `PORT` itself, as a program does that knows nothing of us.
 fn file_server(folder: &std::path::Path) -> String {
@@ -35,9 +35,10 @@ async fn an_app_is_ready_while_its_probe_says_so() {
 async fn an_app_that_fails_its_liveness_probe_is_killed_after_its_grace_and_restarted() {
     // Never listens, and does not want to end.
     let mut app = workload("a", "trap '' TERM; while :; do sleep 0.1; done");
-    app.liveness = Some(probe(ProbeCheck::Tcp { port: 8080 }));
+    app.liveness = Some(Probe { initial_delay_seconds: 1, ..probe(ProbeCheck::Tcp { port: 8080 }) });
     app.termination_grace_seconds = 1;
     let mut mesh = Mesh::serving(&[app]).await;
+    let before = mesh.ready("a-0").await;
     let reason = mesh
         .event(|event| match event {
             Event::Restart { name, reason, .. } if name == "a-0" => Some(reason),
@@ -45,6 +46,7 @@ async fn an_app_that_fails_its_liveness_probe_is_killed_after_its_grace_and_rest
         })
         .await;
     assert!(reason.starts_with("failed its liveness probe (cannot connect to 127.0.0.1:"), "{reason}");
+    assert!(!is_alive(before.instance.pid.unwrap()));
     mesh.instance("a-0", |status| status.instance.restarts == 1).await;
 }
 

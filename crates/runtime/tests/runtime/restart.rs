@@ -28,7 +28,7 @@ async fn a_killed_app_is_back_at_once_and_its_sidecar_does_not_notice() {
     let (name, reason, last_line, delay) = mesh.event(restart).await;
     assert_eq!(
         (&*name, &*reason, last_line.as_deref(), delay),
-        ("a-0", "was ended by signal: 9 (SIGKILL)", Some("started"), Duration::ZERO)
+        ("a-0", "was ended by signal 9 (SIGKILL)", None, Duration::ZERO)
     );
 }
 

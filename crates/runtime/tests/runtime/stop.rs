@@ -1,5 +1,6 @@
 //! Stops in order, or at once.
 
+use samspill_model::inventory::{Instance, Phase};
 use samspill_model::plan::InstanceState;
 use samspill_runtime::{Event, state};
 
@@ -54,11 +55,13 @@ async fn the_whole_ends_edge_first_and_controller_last() {
     let status = mesh.until(samspill_runtime::Status::is_ready).await;
     trap_is_set(&mesh, "a").await;
     trap_is_set(&mesh, "b").await;
+    mesh.line.inventory(|inventory| inventory.instances.iter().filter(|instance| instance.ready).count() == 2).await;
     mesh.shutdown.signal();
-    // The controller hears of the end of every instance.
-    mesh.line.inventory(|inventory| inventory.instances.is_empty() && inventory.edge.is_none()).await;
+    // The controller lives to hear of it.
+    let is_stopping = |instance: &Instance| instance.phase == Phase::Stopping && !instance.ready;
+    mesh.line.inventory(|inventory| inventory.instances.iter().any(is_stopping)).await;
     (&mut mesh.ended).await.unwrap();
-    assert_eq!(mesh.line.hear().await, None);
+    while mesh.line.hear().await.is_some() {}
 
     let journal = mesh.journal();
     assert_eq!(journal[0], "edge: SIGTERM");
@@ -73,10 +76,12 @@ async fn the_whole_ends_edge_first_and_controller_last() {
 
 #[tokio::test]
 async fn a_second_signal_waits_for_nobody() {
-    let mut stubborn = workload("a", "trap '' TERM; while :; do sleep 0.1; done");
+    let script = "trap '' TERM; touch $SAMSPILL_DATA_DIR/up; while :; do sleep 0.1; done";
+    let mut stubborn = workload("a", script);
     stubborn.termination_grace_seconds = 100_000;
     let mut mesh = Mesh::serving(&[stubborn]).await;
     let pid = mesh.ready("a-0").await.instance.pid.unwrap();
+    trap_is_set(&mesh, "a").await;
     mesh.shutdown.signal();
     mesh.event(|event| (event == Event::Stopping).then_some(())).await;
     mesh.shutdown.signal();

@@ -132,13 +132,15 @@ impl State {
 
     fn subscribe(&mut self) -> Vec<DeltaDiscoveryRequest> {
         let listeners: BTreeSet<String> = self.services.iter().map(ServicePort::to_string).collect();
-        let mut routes: BTreeSet<String> = listeners.iter().filter(|name| self.listeners.get(name).is_some()).cloned().collect();
+        let mut routes: BTreeSet<String> =
+            listeners.iter().filter(|name| self.listeners.get(name).is_some()).cloned().collect();
         if self.edge {
             routes.insert(EDGE_ROUTES.to_owned());
         }
         let arrived = routes.iter().filter_map(|name| self.routes.get(name));
         let in_use = self.applied_routes.values().flatten();
-        let backends: BTreeSet<String> = arrived.chain(in_use).flat_map(backend_names).map(ServicePort::to_string).collect();
+        let backends: BTreeSet<String> =
+            arrived.chain(in_use).flat_map(backend_names).map(ServicePort::to_string).collect();
         let instances = self.instances.iter().map(|name| name.0.clone()).collect();
 
         let requests = [
@@ -156,13 +158,17 @@ impl State {
             let Ok(backend) = name.parse::<ServicePort>() else { continue };
             let known = match (self.targets.slot(name), self.endpoints.slot(name)) {
                 (Slot::Absent, _) | (_, Slot::Absent) => None,
-                (Slot::Known { value: target, .. }, Slot::Known { value: endpoints, .. }) => Some((target, &endpoints.0)),
+                (Slot::Known { value: target, .. }, Slot::Known { value: endpoints, .. }) => {
+                    Some((target, &endpoints.0))
+                }
                 (Slot::Waiting, _) | (_, Slot::Waiting) => continue,
             };
             let is_applied = match (self.applied_backends.get(&backend), known) {
                 (Some(None), None) => true,
                 (Some(Some(old)), Some((target, endpoints))) => {
-                    old.protocol == target.protocol && old.identities == target.identities && old.endpoints == *endpoints
+                    old.protocol == target.protocol
+                        && old.identities == target.identities
+                        && old.endpoints == *endpoints
                 }
                 _ => false,
             };

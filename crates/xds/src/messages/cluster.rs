@@ -121,22 +121,24 @@ fn tls(identities: &[SpiffeId]) -> UpstreamTlsContext {
 
 fn uri(name: String) -> SubjectAltNameMatcher {
     let matcher = StringMatcher { match_pattern: Some(MatchPattern::Exact(name)), ..StringMatcher::default() };
-    SubjectAltNameMatcher {
-        san_type: SanType::Uri.into(),
-        matcher: Some(matcher),
-        ..SubjectAltNameMatcher::default()
-    }
+    SubjectAltNameMatcher { san_type: SanType::Uri.into(), matcher: Some(matcher), ..SubjectAltNameMatcher::default() }
 }
 
 /// The expected identities. The comparison afterwards refuses an empty list, and anything but exact URIs.
 fn extract_identities(context: &UpstreamTlsContext) -> Result<Vec<SpiffeId>, Problem> {
     let validation = context.common_tls_context.as_ref().and_then(|common| match &common.validation_context_type {
-        Some(ValidationContextType::CombinedValidationContext(combined)) => combined.default_validation_context.as_ref(),
+        Some(ValidationContextType::CombinedValidationContext(combined)) => {
+            combined.default_validation_context.as_ref()
+        }
         _ => None,
     });
-    let validation = validation
-        .ok_or_else(|| Problem::Malformed("there is no combined_validation_context.default_validation_context".to_owned()))?;
-    let patterns = validation.match_typed_subject_alt_names.iter().filter_map(|name| name.matcher.as_ref()?.match_pattern.as_ref());
+    let validation = validation.ok_or_else(|| {
+        Problem::Malformed("there is no combined_validation_context.default_validation_context".to_owned())
+    })?;
+    let patterns = validation
+        .match_typed_subject_alt_names
+        .iter()
+        .filter_map(|name| name.matcher.as_ref()?.match_pattern.as_ref());
     let mut identities = Vec::new();
     for pattern in patterns {
         match pattern {

@@ -7,7 +7,7 @@ use envoy_types::pb::envoy::config::endpoint::v3::ClusterLoadAssignment;
 use envoy_types::pb::envoy::config::listener::v3::Listener;
 use envoy_types::pb::envoy::config::route::v3::RouteConfiguration;
 use envoy_types::pb::envoy::config::route::v3::route::Action;
-use envoy_types::pb::google::protobuf::Duration;
+use envoy_types::pb::google::protobuf::{BoolValue, Duration};
 use proptest::collection::{btree_map, btree_set, vec};
 use proptest::prelude::{Just, Strategy, any as arbitrary, prop, prop_assert_eq, prop_oneof, proptest};
 use prost::Name;
@@ -111,15 +111,19 @@ fn a_field_outside_of_the_profile_is_named() {
         let Some(Action::Route(action)) = &mut message.virtual_hosts[0].routes[0].action else { panic!() };
         action.timeout = Some(Duration { seconds: 15, nanos: 0 });
     };
-    refuse(&routes(), timeout, "`virtual_hosts.routes.action.timeout.seconds` is outside of the profile, found `seconds: 15,`");
+    refuse(
+        &routes(),
+        timeout,
+        "`virtual_hosts.routes.action.timeout.seconds` is outside of the profile, found `seconds: 15,`",
+    );
     let case = |message: &mut RouteConfiguration| {
-        message.virtual_hosts[0].routes[0].r#match.as_mut().unwrap().case_sensitive = Some(false.into());
+        message.virtual_hosts[0].routes[0].r#match.as_mut().unwrap().case_sensitive = Some(BoolValue { value: false });
     };
     refuse(&routes(), case, "virtual_hosts.routes.match.case_sensitive");
     let two_hosts = |message: &mut RouteConfiguration| message.virtual_hosts.push(message.virtual_hosts[0].clone());
     refuse(&routes(), two_hosts, "virtual_hosts");
     refuse(&Exists, |message: &mut Listener| message.stat_prefix = "x".to_owned(), "stat_prefix");
-    refuse(&Exists, |message: &mut Listener| message.name = "other.craterate:80".to_owned(), "`name`");
+    refuse(&routes(), |message: &mut RouteConfiguration| message.name = "other.craterate:80".to_owned(), "`name`");
 
     let target = Target { protocol: AppProtocol::Http1, identities: Vec::new() };
     refuse(&target, |message: &mut Cluster| message.lb_policy = 3, "lb_policy");
@@ -129,7 +133,11 @@ fn a_field_outside_of_the_profile_is_named() {
 #[test]
 fn endpoints_in_disorder_are_refused() {
     let endpoints = Endpoints(vec!["127.0.0.1:1".parse().unwrap(), "127.0.0.1:2".parse().unwrap()]);
-    refuse(&endpoints, |message: &mut ClusterLoadAssignment| message.endpoints[0].lb_endpoints.reverse(), "port_value");
+    refuse(
+        &endpoints,
+        |message: &mut ClusterLoadAssignment| message.endpoints[0].lb_endpoints.reverse(),
+        "address.port_specifier",
+    );
     refuse(&endpoints, |message: &mut ClusterLoadAssignment| message.endpoints[0].priority = 1, "endpoints.priority");
 }
 
@@ -174,7 +182,10 @@ fn rewrites_mean_in_envoy_what_they_mean_in_a_route() {
     assert_eq!(rewrite(prefix("/api"), replace("/v2/")), ("/v2".to_owned(), None));
     assert_eq!(rewrite(prefix("/"), replace("/v2")), ("/v2/".to_owned(), None));
     assert_eq!(rewrite(prefix("/api"), PathRewrite::ReplaceFull(r"/\1".to_owned())), regex("^.*$", r"/\\1"));
-    assert_eq!(rewrite(PathMatch::Exact("/a".to_owned()), PathRewrite::ReplaceFull("/b".to_owned())), ("/b".to_owned(), None));
+    assert_eq!(
+        rewrite(PathMatch::Exact("/a".to_owned()), PathRewrite::ReplaceFull("/b".to_owned())),
+        ("/b".to_owned(), None)
+    );
 }
 
 #[test]

@@ -70,13 +70,15 @@ impl Connection {
     /// Says how far the proxy is, and what it refuses.
     pub(super) fn report(&self, generation: Generation, refusal: Option<&str>) {
         let mut proxies = self.acks.proxies.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(proxy) = proxies.by_node.get_mut(&self.node).filter(|proxy| proxy.stream == self.stream) else { return };
+        let Some(proxy) = proxies.by_node.get_mut(&self.node).filter(|proxy| proxy.stream == self.stream) else {
+            return;
+        };
         if proxy.refusal.as_deref() != refusal {
             proxy.refusal = refusal.map(str::to_owned);
         }
-        self.acks.generations.send_if_modified(|generations| {
-            generations.insert(self.node.clone(), generation) != Some(generation)
-        });
+        self.acks
+            .generations
+            .send_if_modified(|generations| generations.insert(self.node.clone(), generation) != Some(generation));
     }
 }
 

@@ -74,14 +74,11 @@ impl<F: Fn(&str) -> bool> Session<F> {
         self.refusal.as_deref().filter(|_reason| !self.refused.is_empty())
     }
 
-    /// Takes in one request. Everything known is answered by the next [`push`](Self::push).
+    /// Takes in one request. What follows from it, the generation included, is up to the next [`push`](Self::push).
     ///
     /// # Errors
     /// The proxy exceeds a limit: end the stream with this.
-    pub(super) fn receive(
-        &mut self,
-        request: DeltaDiscoveryRequest,
-    ) -> Result<Option<DeltaDiscoveryResponse>, Status> {
+    pub(super) fn receive(&mut self, request: DeltaDiscoveryRequest) -> Result<Option<DeltaDiscoveryResponse>, Status> {
         let Some(kind) = Kind::from_type_url(&request.type_url) else { return Ok(self.receive_unknown(request)) };
         if !request.response_nonce.is_empty() {
             self.receive_answer(&request);
@@ -115,7 +112,7 @@ impl<F: Fn(&str) -> bool> Session<F> {
         let Some(at) = self.unanswered.iter().position(|sent| sent.nonce == request.response_nonce) else { return };
         let Some(Sent { kind, names, generation, .. }) = self.unanswered.remove(at) else { return };
         match &request.error_detail {
-            None => self.forget_refused(kind, &names),
+            None => self.accepted(kind, &names),
             Some(error) => {
                 let Self { node, .. } = self;
                 tracing::warn!(node, %generation, r#type = kind.type_url(), reason = error.message, "a proxy refuses its configuration");
@@ -123,7 +120,17 @@ impl<F: Fn(&str) -> bool> Session<F> {
                 self.refused.entry(kind).or_default().extend(names);
             }
         }
-        self.settle();
+    }
+
+    /// A response is refused as a whole, and we cannot know for which of its names. So when one of them is accepted, the others
+    /// are tried again.
+    fn accepted(&mut self, kind: Kind, names: &BTreeSet<String>) {
+        if let Some(refused) = self.refused.get(&kind).filter(|refused| !refused.is_disjoint(names))
+            && let Some(subscription) = self.subscriptions.get_mut(&kind)
+        {
+            subscription.send_again(&(refused - names));
+        }
+        self.forget_refused(kind, names);
     }
 
     fn forget_refused<'a>(&mut self, kind: Kind, names: impl IntoIterator<Item = &'a String>) {
@@ -140,9 +147,12 @@ impl<F: Fn(&str) -> bool> Session<F> {
         let mut responses = Vec::new();
         let mut removals: BTreeMap<Kind, BTreeSet<String>> = BTreeMap::new();
         for kind in Kind::UPSERTS {
-            let Some(mut difference) = self.difference(kind, resources) else { continue };
+            let Some(subscription) = self.subscriptions.get(&kind) else { continue };
+            let mut difference = subscription.difference(resources, &self.may_have_inbound);
             removals.insert(kind, std::mem::take(&mut difference.removed));
-            if kind == Kind::Cluster && let Some(endpoints) = self.subscriptions.get_mut(&Kind::Endpoints) {
+            if kind == Kind::Cluster
+                && let Some(endpoints) = self.subscriptions.get_mut(&Kind::Endpoints)
+            {
                 endpoints.send_again(&difference.upserts);
             }
             if !difference.is_empty() {
@@ -167,22 +177,12 @@ impl<F: Fn(&str) -> bool> Session<F> {
         responses
     }
 
-    fn difference(&mut self, kind: Kind, resources: &Resources) -> Option<Difference> {
-        let subscription = self.subscriptions.get_mut(&kind)?;
-        let difference = subscription.difference(resources, &self.may_have_inbound);
-        let Some(refused) = self.refused.get(&kind) else { return Some(difference) };
-        if refused.is_disjoint(&difference.upserts) && refused.is_disjoint(&difference.removed) {
-            return Some(difference);
-        }
-        // A response is refused as a whole, and we cannot know for which of its names: one change sends them all again.
-        subscription.send_again(refused);
-        Some(subscription.difference(resources, &self.may_have_inbound))
-    }
-
     /// Whether the proxy may still be using routes to backends that are gone.
     fn routes_are_pending(&self) -> bool {
         let routing = |kind: Kind| matches!(kind, Kind::Listener | Kind::Routes);
-        self.unanswered.iter().any(|sent| routing(sent.kind)) || self.refused.keys().any(|&kind| routing(kind))
+        !self.complete
+            || self.unanswered.iter().any(|sent| routing(sent.kind))
+            || self.refused.keys().any(|&kind| routing(kind))
     }
 
     fn respond(&mut self, kind: Kind, difference: Difference, resources: &Resources) -> DeltaDiscoveryResponse {
@@ -232,7 +232,10 @@ impl<F: Fn(&str) -> bool> Session<F> {
 
 impl<F> fmt::Debug for Session<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Session").field("node", &self.node).field("generation", &self.generation).finish_non_exhaustive()
+        f.debug_struct("Session")
+            .field("node", &self.node)
+            .field("generation", &self.generation)
+            .finish_non_exhaustive()
     }
 }
 

@@ -6,7 +6,10 @@ use axum::middleware::map_response;
 use axum::response::Response;
 
 /// The response header that names the instances which took part in an answer, one value each.
-pub const INSTANCE: HeaderName = HeaderName::from_static("x-craterate-instance");
+pub const INSTANCE: HeaderName = HeaderName::from_static(INSTANCE_NAME);
+
+/// The same as gRPC metadata.
+pub const INSTANCE_NAME: &str = "x-craterate-instance";
 
 /// Adds this instance's name to every answer of a router. Values that a handler has put there stay.
 pub fn named(router: Router, instance: Option<&str>) -> Router {

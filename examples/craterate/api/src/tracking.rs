@@ -3,7 +3,12 @@
 use serde::{Deserialize, Serialize};
 
 /// `craterate.tracking.v1`, generated from `proto/`.
-#[expect(missing_debug_implementations, clippy::allow_attributes, reason = "generated")]
+#[expect(
+    clippy::allow_attributes,
+    clippy::allow_attributes_without_reason,
+    clippy::clone_on_ref_ptr,
+    reason = "generated"
+)]
 pub mod v1 {
     tonic::include_proto!("craterate.tracking.v1");
 }

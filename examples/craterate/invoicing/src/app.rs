@@ -35,7 +35,8 @@ async fn create(
     let new = check(request)?;
     match call.database("INSERT", "invoices", store.create(&new)).await? {
         Create::Made(invoice) => {
-            let location = format!("/v1/invoices/{}", invoice.id);
+            // Relative, so that it leads there through the edge as well, where the path has another beginning.
+            let location = format!("invoices/{}", invoice.id);
             Ok((StatusCode::CREATED, [(LOCATION, location)], Json(invoice)).into_response())
         }
         Create::IdTaken => Err(Problem::new(StatusCode::CONFLICT, "Another invoice has this id")

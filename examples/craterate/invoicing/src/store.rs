@@ -53,13 +53,15 @@ impl Store {
     /// Makes an invoice, once.
     pub(crate) async fn create(&self, new: &NewInvoice) -> Result<Create, StorageError> {
         let mut transaction = self.database.begin().await?;
-        sqlx::query("INSERT INTO invoices (id, booking_id, cents, currency) VALUES (?, ?, ?, ?) ON CONFLICT (id) DO NOTHING")
-            .bind(&new.id)
-            .bind(&new.booking_id)
-            .bind(integer(new.cents))
-            .bind(&new.currency)
-            .execute(&mut *transaction)
-            .await?;
+        sqlx::query(
+            "INSERT INTO invoices (id, booking_id, cents, currency) VALUES (?, ?, ?, ?) ON CONFLICT (id) DO NOTHING",
+        )
+        .bind(&new.id)
+        .bind(&new.booking_id)
+        .bind(integer(new.cents))
+        .bind(&new.currency)
+        .execute(&mut *transaction)
+        .await?;
         let invoice = find(&mut transaction, &new.id).await?;
         transaction.commit().await?;
         let is_same = |found: &Invoice| {

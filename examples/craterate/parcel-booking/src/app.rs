@@ -26,10 +26,7 @@ pub(crate) struct App {
 
 /// All routes.
 pub(crate) fn router(app: App) -> Router {
-    Router::new()
-        .route("/v1/bookings", post(book).get(list))
-        .route("/v1/bookings/{id}", get(show))
-        .with_state(app)
+    Router::new().route("/v1/bookings", post(book).get(list)).route("/v1/bookings/{id}", get(show)).with_state(app)
 }
 
 /// Books a parcel, once per key, whatever breaks on the way.
@@ -59,7 +56,8 @@ async fn book(
     }
     // From here on a failure leaves it pending: the caller may repeat the key, and we finish it in any case.
     complete(&call, &store, &services, &booking, &mut instances).await?;
-    let location = format!("/v1/bookings/{}", booking.booked.id);
+    // Relative, so that it leads to the booking through the edge as well, where the path has another beginning.
+    let location = format!("bookings/{}", booking.booked.id);
     Ok((StatusCode::CREATED, [(LOCATION, location)], instances.into_headers(), Json(booking.booked)).into_response())
 }
 

@@ -13,10 +13,7 @@ use crate::store::{Append, Store};
 
 /// All routes.
 pub(crate) fn router(store: Store) -> Router {
-    Router::new()
-        .route("/v1/parcels/{id}", get(show))
-        .route("/v1/parcels/{id}/events", post(append))
-        .with_state(store)
+    Router::new().route("/v1/parcels/{id}", get(show)).route("/v1/parcels/{id}/events", post(append)).with_state(store)
 }
 
 async fn show(call: Call, State(store): State<Store>, Path(id): Path<String>) -> Result<Json<Parcel>, Problem> {
@@ -35,8 +32,10 @@ async fn append(
     match call.database("INSERT", "events", store.append(&id, kind, &place)).await? {
         Append::Added(event) => Ok((StatusCode::CREATED, Json(event))),
         Append::NoParcel => Err(no_parcel()),
-        Append::Delivered => Err(Problem::new(StatusCode::CONFLICT, "The parcel was delivered")
-            .detail("Nothing can happen to it any more.")),
+        Append::Delivered => {
+            Err(Problem::new(StatusCode::CONFLICT, "The parcel was delivered")
+                .detail("Nothing can happen to it any more."))
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::pin::Pin;
 
 use craterate_api::country::Country;
-use craterate_api::instance::INSTANCE;
+use craterate_api::instance::INSTANCE_NAME;
 use craterate_api::mistakes::{Mistakes, check_id, check_text};
 use craterate_api::tracking::v1::tracking_server::Tracking;
 use craterate_api::tracking::v1::{
@@ -38,7 +38,7 @@ impl Server {
     fn answer<T>(&self, message: T) -> Response<T> {
         let mut response = Response::new(message);
         if let Some(instance) = &self.instance {
-            response.metadata_mut().insert(INSTANCE.as_str(), instance.clone());
+            response.metadata_mut().insert(INSTANCE_NAME, instance.clone());
         }
         response
     }
@@ -118,7 +118,7 @@ impl Watcher {
                 return Ok(None);
             }
             // Marked before the question: what is appended after the answer is a change again.
-            self.changes.mark_unchanged();
+            
             let events = self.store.events_after(&self.id, self.after_sequence).await.map_err(Problem::from)?;
             self.is_over = events.iter().any(|event| event.kind == EventType::Delivered);
             self.unseen = events.into();

@@ -48,13 +48,15 @@ impl Store {
     /// Registers a parcel, once.
     pub(crate) async fn create(&self, new: &NewParcel) -> Result<Create, StorageError> {
         let mut transaction = self.database.begin().await?;
-        sqlx::query("INSERT INTO parcels (id, origin, destination, grams) VALUES (?, ?, ?, ?) ON CONFLICT (id) DO NOTHING")
-            .bind(&new.id)
-            .bind(&new.from)
-            .bind(&new.to)
-            .bind(new.grams)
-            .execute(&mut *transaction)
-            .await?;
+        sqlx::query(
+            "INSERT INTO parcels (id, origin, destination, grams) VALUES (?, ?, ?, ?) ON CONFLICT (id) DO NOTHING",
+        )
+        .bind(&new.id)
+        .bind(&new.from)
+        .bind(&new.to)
+        .bind(new.grams)
+        .execute(&mut *transaction)
+        .await?;
         let parcel = parcel(&mut *transaction, &new.id).await?;
         let events = events_after(&mut *transaction, &new.id, 0).await?;
         transaction.commit().await?;
@@ -77,14 +79,15 @@ impl Store {
             return Ok(Append::Delivered);
         }
         let sequence = last.map_or(1, |(sequence, _)| sequence + 1);
-        let at: String =
-            sqlx::query_scalar("INSERT INTO events (parcel_id, sequence, type, place) VALUES (?, ?, ?, ?) RETURNING at")
-                .bind(id)
-                .bind(integer(sequence))
-                .bind(kind.name())
-                .bind(place)
-                .fetch_one(&mut *transaction)
-                .await?;
+        let at: String = sqlx::query_scalar(
+            "INSERT INTO events (parcel_id, sequence, type, place) VALUES (?, ?, ?, ?) RETURNING at",
+        )
+        .bind(id)
+        .bind(integer(sequence))
+        .bind(kind.name())
+        .bind(place)
+        .fetch_one(&mut *transaction)
+        .await?;
         transaction.commit().await?;
         Ok(Append::Added(Event { sequence, kind, place: place.to_owned(), at }))
     }
@@ -109,7 +112,10 @@ impl Store {
 
 async fn parcel(on: impl Executor<'_, Database = Sqlite>, id: &str) -> Result<Option<Parcel>, StorageError> {
     let row: Option<(String, String, u32)> =
-        sqlx::query_as("SELECT origin, destination, grams FROM parcels WHERE id = ?").bind(id).fetch_optional(on).await?;
+        sqlx::query_as("SELECT origin, destination, grams FROM parcels WHERE id = ?")
+            .bind(id)
+            .fetch_optional(on)
+            .await?;
     Ok(row.map(|(from, to, grams)| {
         let status = "registered".to_owned();
         Parcel { id: id.to_owned(), from, to, grams, status, events: Vec::new() }

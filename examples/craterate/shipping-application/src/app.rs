@@ -99,12 +99,7 @@ async fn append(
 }
 
 /// Pays what is left of the invoice.
-async fn pay(
-    call: Call,
-    State(shop): State<Shop>,
-    Path(id): Path<String>,
-    Form(payment): Form<Payment>,
-) -> Response {
+async fn pay(call: Call, State(shop): State<Shop>, Path(id): Path<String>, Form(payment): Form<Payment>) -> Response {
     let mut visit = shop.visit(call);
     let paid = match (payment.cents.parse::<u64>(), check_id(&payment.invoice_id), check_id(&payment.key)) {
         (Ok(cents), Ok(()), Ok(())) => visit.pay(&payment.invoice_id, &payment.key, cents).await,

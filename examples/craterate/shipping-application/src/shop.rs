@@ -69,8 +69,7 @@ impl Visit {
     }
 
     pub(crate) async fn booking(&mut self, id: &str) -> Result<Booking, Problem> {
-        let answer =
-            self.shop.booking.get(&self.call, format!("/v1/bookings/{id}")).send().await.map_err(told)?;
+        let answer = self.shop.booking.get(&self.call, format!("/v1/bookings/{id}")).send().await.map_err(told)?;
         self.instances.add_all_of(answer.headers());
         Ok(answer.json().await?)
     }
@@ -99,7 +98,8 @@ impl Visit {
 
     pub(crate) async fn pay(&mut self, invoice_id: &str, key: &str, cents: u64) -> Result<(), Problem> {
         let payments = self.shop.invoicing.post(&self.call, format!("/v1/invoices/{invoice_id}/payments"));
-        let answer = payments.header(idempotency::KEY, key).json(&PaymentRequest { cents }).send().await.map_err(told)?;
+        let answer =
+            payments.header(idempotency::KEY, key).json(&PaymentRequest { cents }).send().await.map_err(told)?;
         self.instances.add_all_of(answer.headers());
         answer.bytes().await?;
         Ok(())

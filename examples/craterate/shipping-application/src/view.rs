@@ -56,13 +56,17 @@ fn receipt(visit: &Visit) -> Markup {
 
 /// The page for what cannot be shown.
 pub(crate) fn failure(visit: &Visit, problem: &Problem) -> Markup {
-    layout(visit, problem.title(), &html! {
-        section.card {
-            h1 { (problem.title()) }
-            @if let Some(detail) = problem.detail_text() { p { (detail) } }
-            p { a.button href="/" { "To the counter" } }
-        }
-    })
+    layout(
+        visit,
+        problem.title(),
+        &html! {
+            section.card {
+                h1 { (problem.title()) }
+                @if let Some(detail) = problem.detail_text() { p { (detail) } }
+                p { a.button href="/" { "To the counter" } }
+            }
+        },
+    )
 }
 
 /// What is wrong with one field, if anything, where a screen reader finds it too (`aria-describedby`).

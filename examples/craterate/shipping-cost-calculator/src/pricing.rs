@@ -17,12 +17,12 @@ pub(crate) fn price_cents(from: Country, to: Country, grams: u32) -> u64 {
 /// Within a country; else by the farther of the two ends.
 fn tariff(from: Country, to: Country) -> Tariff {
     if from == to {
-        return Tariff { base_cents: 59_00, kilogram_cents: 9_50 };
+        return Tariff { base_cents: 5900, kilogram_cents: 950 };
     }
     match from.region.max(to.region) {
-        Region::Nordic => Tariff { base_cents: 99_00, kilogram_cents: 15_00 },
-        Region::Europe => Tariff { base_cents: 149_00, kilogram_cents: 29_00 },
-        Region::World => Tariff { base_cents: 249_00, kilogram_cents: 95_00 },
+        Region::Nordic => Tariff { base_cents: 9900, kilogram_cents: 1500 },
+        Region::Europe => Tariff { base_cents: 14_900, kilogram_cents: 2900 },
+        Region::World => Tariff { base_cents: 24_900, kilogram_cents: 9500 },
     }
 }
 
@@ -39,10 +39,10 @@ mod tests {
 
     #[test]
     fn every_kilogram_begun_counts() {
-        assert_eq!(price("NO", "SE", 1), 114_00);
-        assert_eq!(price("NO", "SE", 1000), 114_00);
-        assert_eq!(price("NO", "SE", 1001), 129_00);
-        assert_eq!(price("NO", "SE", 2500), 144_00);
+        assert_eq!(price("NO", "SE", 1), 11_400);
+        assert_eq!(price("NO", "SE", 1000), 11_400);
+        assert_eq!(price("NO", "SE", 1001), 12_900);
+        assert_eq!(price("NO", "SE", 2500), 14_400);
     }
 
     #[test]

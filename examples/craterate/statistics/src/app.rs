@@ -15,12 +15,8 @@ pub(crate) fn router(store: Store) -> Router {
     Router::new().route("/v1/events", post(count)).route("/v1/counts", get(counts)).with_state(store)
 }
 
-async fn count(
-    call: Call,
-    State(store): State<Store>,
-    Json(event): Json<EventRequest>,
-) -> Result<StatusCode, Problem> {
-    call.database("UPSERT", "counts", store.count(event.kind)).await?;
+async fn count(call: Call, State(store): State<Store>, Json(event): Json<EventRequest>) -> Result<StatusCode, Problem> {
+    call.database("INSERT", "counts", store.count(event.kind)).await?;
     Ok(StatusCode::ACCEPTED)
 }
 

@@ -18,10 +18,12 @@ impl Store {
     /// Counts one more.
     pub(crate) async fn count(&self, kind: EventType) -> Result<(), StorageError> {
         let mut transaction = self.database.begin().await?;
-        sqlx::query("INSERT INTO counts (type, count) VALUES (?, 1) ON CONFLICT (type) DO UPDATE SET count = count + 1")
-            .bind(kind.name())
-            .execute(&mut *transaction)
-            .await?;
+        sqlx::query(
+            "INSERT INTO counts (type, count) VALUES (?, 1) ON CONFLICT (type) DO UPDATE SET count = count + 1",
+        )
+        .bind(kind.name())
+        .execute(&mut *transaction)
+        .await?;
         Ok(transaction.commit().await?)
     }
 

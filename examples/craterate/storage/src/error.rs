@@ -8,7 +8,9 @@ use samspill::Problem;
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// The URL is of a kind that is not supported.
-    #[error("DATABASE_URL `{url}` is not `sqlite://` and a path\nhint: DATABASE_URL=sqlite:///var/lib/craterate/bookings.db")]
+    #[error(
+        "DATABASE_URL `{url}` is not `sqlite://` and a path\nhint: DATABASE_URL=sqlite:///var/lib/craterate/bookings.db"
+    )]
     Url {
         /// What was given, without what may be a password.
         url: String,

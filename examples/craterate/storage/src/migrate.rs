@@ -21,10 +21,8 @@ pub(crate) enum MigrateError {
 /// Runs the scripts that were not run yet, all or none. The count of those that were is in `user_version`.
 pub(crate) async fn run(database: &Database, migrations: &[&'static str]) -> Result<(), MigrateError> {
     let mut transaction = database.begin().await?;
-    let found: i64 = sqlx::query_scalar("PRAGMA user_version")
-        .fetch_one(&mut *transaction)
-        .await
-        .map_err(StorageError::from)?;
+    let found: i64 =
+        sqlx::query_scalar("PRAGMA user_version").fetch_one(&mut *transaction).await.map_err(StorageError::from)?;
     let known = migrations.len();
     let found = usize::try_from(found).unwrap_or(usize::MAX);
     let Some(missing) = migrations.get(found..) else {

@@ -72,16 +72,13 @@ async fn writers_of_two_replicas_lose_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let replicas = [open(folder.path(), &[SCHEMA]).await.unwrap(), open(folder.path(), &[SCHEMA]).await.unwrap()];
     let mut writers = JoinSet::new();
-    for replica in replicas.iter().cycle().take(40).cloned() {
+    for number in 0..40 {
+        let replica = replicas[number % 2].clone();
         writers.spawn(async move {
             let mut transaction = replica.begin().await.unwrap();
             let value: i64 =
                 sqlx::query_scalar("SELECT value FROM counter").fetch_one(&mut *transaction).await.unwrap();
-            sqlx::query("UPDATE counter SET value = ?")
-                .bind(value + 1)
-                .execute(&mut *transaction)
-                .await
-                .unwrap();
+            sqlx::query("UPDATE counter SET value = ?").bind(value + 1).execute(&mut *transaction).await.unwrap();
             transaction.commit().await.unwrap();
         });
     }

@@ -19,7 +19,7 @@ pub(super) struct Difference {
     /// What it has and must drop.
     pub(super) removed: BTreeSet<String>,
     /// An answer is due even if it says nothing.
-    answer: bool,
+    pub(super) answer: bool,
 }
 
 impl Difference {

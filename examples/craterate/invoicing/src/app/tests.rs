@@ -23,7 +23,7 @@ async fn ask(app: &Router, method: Method, path: &str, key: Option<&str>, body: 
     let bytes = answer.into_body().collect().await.unwrap().to_bytes();
     let body: Value = serde_json::from_slice(&bytes).unwrap();
     if let Some(location) = location {
-        assert_eq!(location, format!("/v1/invoices/{}", body["id"].as_str().unwrap()));
+        assert_eq!(location, format!("invoices/{}", body["id"].as_str().unwrap()));
     }
     (status, body)
 }
@@ -105,10 +105,7 @@ async fn a_repeated_payment_pays_once() {
     assert_eq!(pay(&other, Some("k"), 14_400).await, first);
     assert_eq!(get(&one, "/v1/invoices/i-1").await.1["paid_cents"], 14_400);
     let (status, problem) = pay(&one, Some("k"), 1).await;
-    assert_eq!(
-        (status, &problem["errors"][0]["field"]),
-        (StatusCode::UNPROCESSABLE_ENTITY, &json!("Idempotency-Key"))
-    );
+    assert_eq!((status, &problem["errors"][0]["field"]), (StatusCode::UNPROCESSABLE_ENTITY, &json!("Idempotency-Key")));
 }
 
 #[tokio::test]
@@ -118,10 +115,8 @@ async fn bad_input_names_every_field() {
     let body = json!({"id": "a/b", "booking_id": "", "cents": 0, "currency": "EUR"});
     let (status, problem) = make(&app, &body).await;
     let fields: Vec<_> = problem["errors"].as_array().unwrap().iter().map(|error| &error["field"]).collect();
-    assert_eq!((status, fields), (
-        StatusCode::UNPROCESSABLE_ENTITY,
-        vec![&json!("id"), &json!("booking_id"), &json!("cents"), &json!("currency")],
-    ));
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert_eq!(fields, ["id", "booking_id", "cents", "currency"]);
     make(&app, &invoice()).await;
     for cents in [json!(0), json!(-1), json!(1.5), json!("1")] {
         let (status, problem) =

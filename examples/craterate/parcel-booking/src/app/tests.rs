@@ -79,7 +79,7 @@ async fn a_booking_makes_one_parcel_and_one_invoice() {
     assert_eq!(fakes.calls(), ["quote", "parcel", "invoice", "event"], "each service is asked once");
 
     let id = body["id"].as_str().unwrap();
-    assert_eq!(headers[LOCATION], format!("/v1/bookings/{id}"));
+    assert_eq!(headers[LOCATION], format!("bookings/{id}"));
     let shown = get(other, &format!("/v1/bookings/{id}")).await;
     let mut expected = parcel();
     expected.as_object_mut().unwrap().extend(body.as_object().unwrap().clone());
@@ -112,7 +112,8 @@ async fn a_repeated_key_is_the_same_booking() {
 async fn a_key_with_another_body_is_refused() {
     let World { replicas: [app, _], .. } = &world().await;
     book(app, Some("k"), &parcel()).await;
-    for (field, value) in [("to", json!("DK")), ("grams", json!(1)), ("sender", json!("X")), ("recipient", json!("X"))] {
+    for (field, value) in [("to", json!("DK")), ("grams", json!(1)), ("sender", json!("X")), ("recipient", json!("X"))]
+    {
         let mut other = parcel();
         other[field] = value;
         let reply = book(app, Some("k"), &other).await;
@@ -134,7 +135,8 @@ async fn without_a_key_every_booking_is_another() {
 async fn one_key_at_once_on_two_replicas_is_one_booking() {
     let World { replicas, fakes, .. } = &world().await;
     let mut requests = JoinSet::new();
-    for app in replicas.iter().cycle().take(16).cloned() {
+    for number in 0..16 {
+        let app = replicas[number % 2].clone();
         requests.spawn(async move { book(&app, Some("k"), &parcel()).await });
     }
     let replies = requests.join_all().await;
@@ -212,10 +214,8 @@ async fn bad_input_names_every_field_and_books_nothing() {
     let bad = json!({"from": "XX", "to": "", "grams": 0, "sender": " ", "recipient": "\n"});
     let Reply { status, body, .. } = book(app, None, &bad).await;
     let fields: Vec<_> = body["errors"].as_array().unwrap().iter().map(|error| &error["field"]).collect();
-    assert_eq!((status, fields), (
-        StatusCode::UNPROCESSABLE_ENTITY,
-        vec!["from", "to", "grams", "sender", "recipient"],
-    ));
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert_eq!(fields, ["from", "to", "grams", "sender", "recipient"]);
     let mut unknown = parcel();
     unknown["colour"] = json!("red");
     assert_eq!(book(app, None, &unknown).await.body["errors"][0]["field"], "colour");

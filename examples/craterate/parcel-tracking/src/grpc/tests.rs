@@ -1,3 +1,5 @@
+use craterate_api::tracking::v1::tracking_client::TrackingClient;
+use craterate_api::tracking::v1::tracking_server::TrackingServer;
 use futures_util::StreamExt;
 use tempfile::TempDir;
 use tokio::task::JoinSet;
@@ -82,12 +84,28 @@ async fn a_watch_goes_on_where_another_broke_off() {
 }
 
 #[tokio::test]
+async fn an_instance_that_stops_sends_its_watchers_to_another() {
+    let Replicas { servers: [one, other], .. } = &replicas().await;
+    let service = samspill::test::service("parcel-tracking", []).grpc(TrackingServer::new(one.clone()));
+    let server = samspill::test::Server::start(service, axum::Router::new()).await;
+    let mut client = TrackingClient::new(server.channel().call(&samspill::test::call()));
+    let request = WatchRequest { id: "p-1".to_owned(), after_sequence: 0 };
+    let mut events = client.watch(request).await.unwrap().into_inner();
+    append(other, WireEventType::PickedUp, "Oslo").await.unwrap();
+    assert_eq!(events.message().await.unwrap().unwrap().sequence, 1);
+    server.drain();
+    assert_eq!(events.message().await.unwrap_err().code(), Code::Unavailable);
+    drop(events);
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn a_parcel_is_registered_once() {
     let Replicas { servers: [one, other], .. } = &replicas().await;
     append(one, WireEventType::PickedUp, "Oslo").await.unwrap();
     let again = other.create(Request::new(parcel("p-1"))).await.unwrap();
     assert_eq!(again.get_ref().events.len(), 1, "the repeat is answered with the parcel as it is");
-    assert_eq!(again.metadata().get(INSTANCE.as_str()).unwrap(), "parcel-tracking-0");
+    assert_eq!(again.metadata().get(INSTANCE_NAME).unwrap(), "parcel-tracking-0");
     let heavier = CreateRequest { grams: 2501, ..parcel("p-1") };
     assert_eq!(other.create(Request::new(heavier)).await.unwrap_err().code(), Code::AlreadyExists);
 }
@@ -96,7 +114,8 @@ async fn a_parcel_is_registered_once() {
 async fn appends_through_both_replicas_are_numbered_without_gaps() {
     let Replicas { servers, .. } = &replicas().await;
     let mut writers = JoinSet::new();
-    for server in servers.iter().cycle().take(20).cloned() {
+    for number in 0..20 {
+        let server = servers[number % 2].clone();
         writers.spawn(async move { append(&server, WireEventType::InTransit, "Moss").await.unwrap().sequence });
     }
     let mut sequences = writers.join_all().await;

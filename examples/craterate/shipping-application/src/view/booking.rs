@@ -1,9 +1,9 @@
 //! A booking: just made, or followed later with its parcel and its invoice.
 
 use craterate_api::booking::{Booked, Booking, BookingRequest};
+use craterate_api::country::Country;
 use craterate_api::invoicing::{Invoice, Status};
 use craterate_api::tracking::{EventType, Parcel};
-use craterate_api::country::Country;
 use maud::{Markup, html};
 use samspill::Problem;
 
@@ -14,21 +14,25 @@ use crate::shop::Visit;
 /// The page that thanks.
 pub(crate) fn booked(visit: &Visit, request: &BookingRequest, booked: &Booked) -> Markup {
     let follow = format!("/bookings/{}", booked.id);
-    layout(visit, "Booked", &html! {
-        section.card {
-            h1 { "Booked. Thank you, " (request.sender) "!" }
-            p {
-                "Your parcel goes from " (place(&request.from)) " to " (request.recipient) " in "
-                (place(&request.to)) " for " strong { (price(booked.cents, &booked.currency)) } "."
+    layout(
+        visit,
+        "Booked",
+        &html! {
+            section.card {
+                h1 { "Booked. Thank you, " (request.sender) "!" }
+                p {
+                    "Your parcel goes from " (place(&request.from)) " to " (request.recipient) " in "
+                    (place(&request.to)) " for " strong { (price(booked.cents, &booked.currency)) } "."
+                }
+                dl {
+                    dt { "Booking" } dd #booking-id { (booked.id) }
+                    dt { "Parcel" } dd #tracking-id { (booked.tracking_id) }
+                    dt { "Invoice" } dd #invoice-id { (booked.invoice_id) }
+                }
+                p { a.button #follow href=(follow) { "Follow the parcel" } }
             }
-            dl {
-                dt { "Booking" } dd #booking-id { (booked.id) }
-                dt { "Parcel" } dd #tracking-id { (booked.tracking_id) }
-                dt { "Invoice" } dd #invoice-id { (booked.invoice_id) }
-            }
-            p { a.button #follow href=(follow) { "Follow the parcel" } }
-        }
-    })
+        },
+    )
 }
 
 /// The page to come back to. Parcel and invoice are asked of their own services, which may be away for a while.
@@ -41,31 +45,35 @@ pub(crate) fn booking(
     key: &str,
 ) -> Markup {
     let path = format!("/bookings/{}", booking.booked.id);
-    layout(visit, "Your booking", &html! {
-        (messages_above(messages, &["place"]))
-        section.card {
-            h1 { "Your booking" }
-            p {
-                (kilograms(booking.grams)) " kg from " (booking.sender) " in " (place(&booking.from))
-                " to " (booking.recipient) " in " (place(&booking.to)) "."
+    layout(
+        visit,
+        "Your booking",
+        &html! {
+            (messages_above(messages, &["place"]))
+            section.card {
+                h1 { "Your booking" }
+                p {
+                    (kilograms(booking.grams)) " kg from " (booking.sender) " in " (place(&booking.from))
+                    " to " (booking.recipient) " in " (place(&booking.to)) "."
+                }
+                p.quiet { "Booked " (moment(&booking.created_at)) " as " span #booking-id { (booking.booked.id) } }
             }
-            p.quiet { "Booked " time { (booking.created_at) } " as " span #booking-id { (booking.booked.id) } }
-        }
-        section.card #parcel {
-            h2 { "Where it is" }
-            @match parcel {
-                Ok(parcel) => (story(&path, parcel, messages)),
-                Err(problem) => (away("The parcel", problem)),
+            section.card #parcel {
+                h2 { "Where it is" }
+                @match parcel {
+                    Ok(parcel) => (story(&path, parcel, messages)),
+                    Err(problem) => (away("The parcel", problem)),
+                }
             }
-        }
-        section.card #invoice {
-            h2 { "What it costs" }
-            @match invoice {
-                Ok(invoice) => (account(&path, invoice, key)),
-                Err(problem) => (away("The invoice", problem)),
+            section.card #invoice {
+                h2 { "What it costs" }
+                @match invoice {
+                    Ok(invoice) => (account(&path, invoice, key)),
+                    Err(problem) => (away("The invoice", problem)),
+                }
             }
-        }
-    })
+        },
+    )
 }
 
 fn story(path: &str, parcel: &Parcel, messages: &Messages) -> Markup {
@@ -75,12 +83,13 @@ fn story(path: &str, parcel: &Parcel, messages: &Messages) -> Markup {
         @if !parcel.events.is_empty() {
             ol #events {
                 @for event in &parcel.events {
-                    li { strong { (event.kind.name()) } " in " (event.place) " " time { (event.at) } }
+                    li { strong { (event.kind.name()) } " in " (event.place) " " (moment(&event.at)) }
                 }
             }
         }
         @if !is_delivered {
-            p { a.button.secondary href={ (path) "#parcel" } { "Look again" } }
+            // A form, for a link to the page that is open would only scroll.
+            form method="get" action=(path) { button.secondary type="submit" { "Look again" } }
             details open[messages.by("place").next().is_some()] {
                 summary { "Play the carrier" }
                 form method="post" action={ (path) "/events" } {
@@ -117,6 +126,12 @@ fn account(path: &str, invoice: &Invoice, key: &str) -> Markup {
 /// One part of the page that cannot be had now; the rest is still shown.
 fn away(what: &str, problem: &Problem) -> Markup {
     html! { p.message role="status" { (what) " cannot be shown now (" (problem.title()) "). Please look again later." } }
+}
+
+/// A moment to the minute, as `2026-01-31 12:00 UTC`.
+fn moment(at: &str) -> Markup {
+    let minute = at.get(..16).unwrap_or(at).replace('T', " ");
+    html! { time datetime=(at) { (minute) " UTC" } }
 }
 
 fn place(code: &str) -> &str {

@@ -13,21 +13,25 @@ const FIELDS: [&str; 5] = ["from", "to", "weight", "sender", "recipient"];
 
 /// With a quote, the parcel is settled and the form to book stands below its price.
 pub(crate) fn home(visit: &Visit, order: &Order, quote: Option<&Quote>, messages: &Messages) -> Markup {
-    layout(visit, "What does it cost?", &html! {
-        (messages_above(messages, &FIELDS))
-        section.card {
-            h1 { "What does it cost?" }
-            form method="get" action="/" {
-                div.row {
-                    (country_field(messages, "from", "From", &order.from))
-                    (country_field(messages, "to", "To", &order.to))
-                    (text_field(messages, "weight", "Weight in kg", &order.weight, "2.5"))
+    layout(
+        visit,
+        "What does it cost?",
+        &html! {
+            (messages_above(messages, &FIELDS))
+            section.card {
+                h1 { "What does it cost?" }
+                form method="get" action="/" {
+                    div.row {
+                        (country_field(messages, "from", "From", &order.from))
+                        (country_field(messages, "to", "To", &order.to))
+                        (text_field(messages, "weight", "Weight in kg", &order.weight, "2.5"))
+                    }
+                    button.secondary[quote.is_some()] type="submit" { "Show the price" }
                 }
-                button.secondary[quote.is_some()] type="submit" { "Show the price" }
             }
-        }
-        @if let Some(quote) = quote { (book(order, quote, messages)) }
-    })
+            @if let Some(quote) = quote { (book(order, quote, messages)) }
+        },
+    )
 }
 
 fn book(order: &Order, quote: &Quote, messages: &Messages) -> Markup {

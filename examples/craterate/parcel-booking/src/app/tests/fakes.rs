@@ -8,7 +8,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use craterate_api::calculator::{Quote, QuoteRequest};
-use craterate_api::instance::INSTANCE;
+use craterate_api::instance::{INSTANCE, INSTANCE_NAME};
 use craterate_api::invoicing::{Invoice, InvoiceRequest, Status};
 use craterate_api::statistics::EventRequest;
 use craterate_api::tracking::v1::tracking_server::{Tracking, TrackingServer};
@@ -107,7 +107,7 @@ impl Tracking for Fakes {
         let CreateRequest { id, from, to, grams } = request.into_inner();
         remember(&mut self.asked("parcel")?.parcels, &id);
         let mut reply = tonic::Response::new(Parcel { id, from, to, grams, events: Vec::new() });
-        reply.metadata_mut().insert(INSTANCE.as_str(), "parcel-tracking-0".parse().unwrap());
+        reply.metadata_mut().insert(INSTANCE_NAME, "parcel-tracking-0".parse().unwrap());
         Ok(reply)
     }
 

@@ -1,0 +1,293 @@
+//! What can be said on the command line.
+
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+use samspill_model::identity::DEFAULT_TRUST_DOMAIN;
+
+/// A service mesh for real Kubernetes manifests, on this machine, in one command.
+#[derive(Debug, Parser)]
+#[command(name = "samspill", version, max_term_width = 100, disable_help_subcommand = true)]
+#[command(after_help = "Exit codes: 0 done · 1 failed · 64 wrong command line or manifest · 130 interrupted")]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Build and run all that a folder of manifests describes
+    Up(Up),
+    /// Drain and stop what runs
+    Down(State),
+    /// Show services, instances, routes or certificates
+    Get(Get),
+    /// Show what an instance, its sidecar, the edge or the controller has written
+    Logs(Logs),
+    /// Change how many instances of a service run, until the next `up`
+    Scale(Scale),
+    /// Draw a request's whole way; without an id, list the newest traces
+    Trace(Trace),
+    /// Can this machine run it? What is wrong, and what to type
+    Check(Check),
+    /// Run one proxy (the runtime does this)
+    Proxy(Proxy),
+    /// Run the controller (the runtime does this)
+    Controller(Controller),
+    #[command(name = "__exec", hide = true)]
+    Exec(Exec),
+    #[command(name = "__daemon", hide = true)]
+    Daemon,
+}
+
+/// The folder that everything about a running mesh is kept in.
+#[derive(Clone, Debug, ClapArgs)]
+pub(crate) struct State {
+    /// Where all that lasts is kept; one mesh uses it at a time
+    #[arg(long, value_name = "DIR", default_value = ".samspill")]
+    pub(crate) state_dir: PathBuf,
+}
+
+#[derive(Debug, ClapArgs)]
+#[command(
+    after_help = "Ctrl-C drains: the edge first, each service next, its sidecar last. A second Ctrl-C stops at once."
+)]
+pub(crate) struct Up {
+    /// Folder of Kubernetes manifests, with a samspill.local.yaml
+    #[arg(value_name = "DIR")]
+    pub(crate) folder: PathBuf,
+    /// Return when all is ready, and leave it running in the background
+    #[arg(long)]
+    pub(crate) detach: bool,
+    /// The edge's port on 127.0.0.1 [default: 8080, or ports.edge.hostPort of samspill.local.yaml]
+    #[arg(long, value_name = "PORT")]
+    pub(crate) http_port: Option<u16>,
+    #[command(flatten)]
+    pub(crate) state: State,
+    /// Where spans are forwarded to, by OTLP over gRPC; nobody needs to listen there
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:4317")]
+    pub(crate) otlp_endpoint: String,
+    /// How long a certificate is valid; it is renewed at half of that
+    #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = duration)]
+    pub(crate) leaf_ttl: Duration,
+    /// The trust domain of all identities
+    #[arg(long, value_name = "NAME", default_value = DEFAULT_TRUST_DOMAIN, value_parser = trust_domain)]
+    pub(crate) trust_domain: String,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Get {
+    /// What to show
+    #[arg(value_enum)]
+    pub(crate) what: What,
+    /// How to show it
+    #[arg(short, long, value_enum, default_value = "table")]
+    pub(crate) output: Output,
+    #[command(flatten)]
+    pub(crate) state: State,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum What {
+    /// Each port that callers can name, and the ready endpoints behind it
+    Services,
+    /// Each running copy of a workload
+    Instances,
+    /// What the edge does with a path
+    Routes,
+    /// Each identity, who proves it, and until when
+    Certificates,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Output {
+    /// Columns for people
+    Table,
+    /// An array of objects
+    Json,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Logs {
+    /// A service (all its instances), an instance, `INSTANCE.sidecar`, `edge` or `controller`
+    #[arg(value_name = "NAME")]
+    pub(crate) name: String,
+    /// Go on showing what is written
+    #[arg(short, long)]
+    pub(crate) follow: bool,
+    /// Begin with this many of the newest lines [default: all that are kept]
+    #[arg(long, value_name = "N")]
+    pub(crate) tail: Option<u32>,
+    #[command(flatten)]
+    pub(crate) state: State,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Scale {
+    /// The Deployment's name, or NAMESPACE/NAME
+    #[arg(value_name = "NAME")]
+    pub(crate) name: String,
+    /// How many instances shall run
+    #[arg(long, value_name = "N")]
+    pub(crate) replicas: u32,
+    #[command(flatten)]
+    pub(crate) state: State,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Trace {
+    /// A trace id, its first digits, or a whole `traceresponse` header
+    #[arg(value_name = "ID")]
+    pub(crate) id: Option<String>,
+    #[command(flatten)]
+    pub(crate) state: State,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Check {
+    /// The port that the edge would use
+    #[arg(long, value_name = "PORT", default_value_t = DEFAULT_HTTP_PORT)]
+    pub(crate) http_port: u16,
+    #[command(flatten)]
+    pub(crate) state: State,
+}
+
+/// Where the edge listens if nobody says otherwise.
+pub(crate) const DEFAULT_HTTP_PORT: u16 = 8080;
+
+/// The descriptors come from the parent: `admin`, `token`, and `edge` or `outbound` and `inbound-PORT`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Proxy {
+    /// Serve strangers instead of standing beside an instance
+    #[arg(long)]
+    pub(crate) edge: bool,
+    /// The instance's name
+    #[arg(long, value_name = "NAME")]
+    pub(crate) instance: String,
+    /// Its workload
+    #[arg(long, value_name = "NAME")]
+    pub(crate) workload: String,
+    /// The workload's namespace
+    #[arg(long, value_name = "NAME")]
+    pub(crate) namespace: String,
+    /// The workload's ServiceAccount
+    #[arg(long, value_name = "NAME")]
+    pub(crate) service_account: String,
+    /// The workload's version
+    #[arg(long, value_name = "VERSION", default_value = "")]
+    pub(crate) workload_version: String,
+    /// The trust domain of all identities
+    #[arg(long, value_name = "NAME", value_parser = trust_domain)]
+    pub(crate) trust_domain: String,
+    /// Where the controller serves ADS
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) controller: SocketAddr,
+    /// The Unix socket that the first certificate comes from
+    #[arg(long, value_name = "PATH")]
+    pub(crate) bootstrap: PathBuf,
+    /// Where spans go, by OTLP over gRPC
+    #[arg(long, value_name = "URL")]
+    pub(crate) otlp_endpoint: String,
+    /// How much of what begins here is traced, from 0 to 1
+    #[arg(long, value_name = "RATIO", default_value_t = 1.0, value_parser = ratio)]
+    pub(crate) sample_ratio: f64,
+}
+
+/// The descriptors come from the parent: `ads`, `bootstrap`, `api` and `runtime`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Controller {
+    #[command(flatten)]
+    pub(crate) state: State,
+    /// The trust domain of all identities
+    #[arg(long, value_name = "NAME", default_value = DEFAULT_TRUST_DOMAIN, value_parser = trust_domain)]
+    pub(crate) trust_domain: String,
+    /// How long a certificate is valid, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 3600, value_parser = clap::value_parser!(u64).range(2..))]
+    pub(crate) leaf_ttl_seconds: u64,
+    /// Where spans go, by OTLP over gRPC
+    #[arg(long, value_name = "URL")]
+    pub(crate) otlp_endpoint: Option<String>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Exec {
+    #[arg(long)]
+    pub(crate) parent: u32,
+    pub(crate) program: OsString,
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    pub(crate) args: Vec<OsString>,
+}
+
+/// `90s`, `15m`, `1h`, or several of them: `1h30m`. A number alone says no unit.
+fn duration(text: &str) -> Result<Duration, String> {
+    let wrong = || "expected a duration with its unit, such as 90s, 15m or 1h".to_owned();
+    let mut total: u64 = 0;
+    let mut rest = text;
+    while !rest.is_empty() {
+        let (digits, after) = rest.split_at(rest.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?);
+        let factor = match after.as_bytes().first() {
+            Some(b's') => 1,
+            Some(b'm') => 60,
+            Some(b'h') => 3600,
+            _ => return Err(wrong()),
+        };
+        let number: u64 = digits.parse().map_err(|_error| wrong())?;
+        total = number.checked_mul(factor).and_then(|seconds| total.checked_add(seconds)).ok_or_else(wrong)?;
+        rest = &after[1..];
+    }
+    match total {
+        0 | 1 => Err("expected at least 2s".to_owned()),
+        total if total > 10 * 365 * 86_400 => Err("expected ten years at most".to_owned()),
+        total => Ok(Duration::from_secs(total)),
+    }
+}
+
+fn trust_domain(text: &str) -> Result<String, String> {
+    let allowed = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || b".-_".contains(&c);
+    if (1..=255).contains(&text.len()) && text.bytes().all(allowed) {
+        return Ok(text.to_owned());
+    }
+    Err("expected lower-case letters, digits, `.`, `-` and `_`, such as samspill.local".to_owned())
+}
+
+fn ratio(text: &str) -> Result<f64, String> {
+    let ratio = text.parse().ok().filter(|ratio| (0.0..=1.0).contains(ratio));
+    ratio.ok_or_else(|| "expected a number from 0 to 1".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn durations_have_units() {
+        let seconds = |text| duration(text).map(|duration| duration.as_secs());
+        assert_eq!(seconds("90s"), Ok(90));
+        assert_eq!(seconds("1h30m"), Ok(5400));
+        for text in ["", "5", "1d", "h", "-1s", "1.5h", "1s", "99999999999999999999s", "999999h"] {
+            assert!(seconds(text).is_err(), "{text}");
+        }
+    }
+
+    /// What `--help` says is read in review: this fails when it changes.
+    #[test]
+    fn the_help_of_every_verb() {
+        let mut command = Args::command().term_width(100);
+        command.build();
+        let mut text = command.render_long_help().to_string();
+        for verb in command.get_subcommands_mut().filter(|verb| !verb.is_hide_set()) {
+            text.push_str(&format!("\n----- {} --help\n{}", verb.get_name().to_owned(), verb.render_long_help()));
+        }
+        insta::assert_snapshot!(text);
+    }
+}

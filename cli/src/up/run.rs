@@ -1,0 +1,85 @@
+//! A mesh in this process: in the foreground, or as the daemon.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use samspill_net::task::spawn;
+use samspill_observability::span::Resource;
+use samspill_observability::telemetry::{self, LogFormat};
+use samspill_runtime::api::StatusView;
+use samspill_runtime::{Event, Runtime, Shutdown};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::watch;
+
+use crate::environment;
+use crate::exit::{Exit, Failure, failure};
+use crate::output::{print, say, stdout_has_color};
+
+use super::launch::Launch;
+use super::screen;
+
+/// Whether somebody looks at stdout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Audience {
+    Person,
+    Log,
+}
+
+/// Runs the mesh until it is told to stop, and shows the ready screen.
+pub(super) fn in_foreground(launch: Launch) -> Result<Exit, Failure> {
+    run(launch, Audience::Person)
+}
+
+/// Runs the mesh until it is told to stop. Must be called on the main thread: a child dies with the thread that started it.
+pub(super) fn run(launch: Launch, audience: Audience) -> Result<Exit, Failure> {
+    let settings = telemetry::Settings {
+        resource: Resource::default(),
+        otlp_endpoint: None,
+        // What a person must know comes as an event.
+        log_filter: environment::log_filter("error"),
+        log_format: LogFormat::Text,
+    };
+    let _telemetry = telemetry::init(&settings).map_err(failure)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let signals = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()].map(signal);
+        let (mesh, events) = Runtime::start(launch.settings()?, launch.intent.clone()).map_err(failure)?;
+        let stops = Arc::new(AtomicU32::new(0));
+        for stream in signals {
+            spawn("signals", stop_on(stream?, mesh.shutdown(), Arc::clone(&stops)));
+        }
+        spawn("screen", show(events, mesh.status(), launch, audience));
+        Box::pin(mesh.run()).await;
+        say("stopped");
+        // The first signal is the usual way to end; a further one has cut the drain short.
+        Ok(if stops.load(Ordering::Relaxed) > 1 { Exit::Interrupted } else { Exit::Success })
+    })
+}
+
+async fn stop_on(mut signals: Signal, shutdown: Shutdown, stops: Arc<AtomicU32>) {
+    while signals.recv().await.is_some() {
+        stops.fetch_add(1, Ordering::Relaxed);
+        shutdown.signal();
+    }
+}
+
+/// Each event is a line; the ready screen comes once.
+async fn show(
+    mut events: UnboundedReceiver<Event>,
+    status: watch::Receiver<samspill_runtime::Status>,
+    launch: Launch,
+    audience: Audience,
+) {
+    while let Some(event) = events.recv().await {
+        match event {
+            Event::AllReady if audience == Audience::Person => {
+                let view = StatusView::from(&*status.borrow());
+                let screen = screen::screen(&launch, &view, screen::Stop::Keys, stdout_has_color());
+                // Without a reader the mesh goes on.
+                let _ = print(&screen);
+            }
+            event => say(&event.to_string()),
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! The ready screen: what runs, and lines to copy.
+
+use std::collections::BTreeMap;
+
+use samspill_model::intent::{EdgeRoute, Intent, PathMatch};
+use samspill_model::name::WorkloadName;
+use samspill_runtime::api::{InstanceView, StatusView};
+
+use crate::table::table;
+
+use super::launch::Launch;
+
+const BOLD: &str = "\u{1b}[1m";
+const PLAIN: &str = "\u{1b}[0m";
+
+/// How the user stops the mesh.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stop {
+    /// It runs in the foreground.
+    Keys,
+    /// It runs in the background.
+    Command,
+}
+
+/// The ready screen.
+pub(super) fn screen(launch: &Launch, view: &StatusView, stop: Stop, color: bool) -> String {
+    let edge = view.edge.as_ref().map(|edge| format!("http://{}", edge.address));
+    let mut text = format!("\n{}\n", services(&launch.intent, view, edge.as_deref()));
+    let lines = lines(launch, view, edge.as_deref(), stop);
+    let width = lines.iter().map(|(title, _)| title.chars().count()).max().unwrap_or(0);
+    for (title, line) in lines {
+        let (on, off) = if color { (BOLD, PLAIN) } else { ("", "") };
+        text.push_str(&format!("{on}{title:width$}{off}   {line}\n"));
+    }
+    text
+}
+
+fn services(intent: &Intent, view: &StatusView, edge: Option<&str>) -> String {
+    let mut by_workload: BTreeMap<WorkloadName, Vec<&InstanceView>> = BTreeMap::new();
+    for instance in &view.instances {
+        by_workload.entry(WorkloadName::new(&instance.namespace, &instance.service)).or_default().push(instance);
+    }
+    let row = |(name, instances): (&WorkloadName, &Vec<&InstanceView>)| {
+        let ready = instances.iter().filter(|instance| instance.ready).count();
+        let versions: std::collections::BTreeSet<&str> =
+            instances.iter().map(|instance| instance.version.as_str()).collect();
+        let addresses = instances.iter().filter_map(|instance| instance.address).map(|address| address.to_string());
+        vec![
+            name.name.clone(),
+            versions.into_iter().collect::<Vec<_>>().join(", "),
+            format!("{ready}/{}", instances.len()),
+            addresses.collect::<Vec<_>>().join(" "),
+            edge.and_then(|edge| public_address(intent, name, edge)).unwrap_or_else(|| "-".to_owned()),
+        ]
+    };
+    let rows: Vec<_> = by_workload.iter().map(row).collect();
+    table(&["SERVICE", "VERSION", "READY", "INSTANCES", "AT THE EDGE"], &rows)
+}
+
+/// Where strangers reach a workload: the shortest path that leads to it.
+fn public_address(intent: &Intent, workload: &WorkloadName, edge: &str) -> Option<String> {
+    let workload = intent.workloads.iter().find(|candidate| candidate.name == *workload)?;
+    let leads_there = |route: &&EdgeRoute| {
+        route.backends.iter().any(|backend| {
+            let is_meant = |service: &&samspill_model::intent::Service| {
+                service.name == backend.service.service && service.namespace == backend.service.namespace
+            };
+            intent.services.iter().filter(is_meant).any(|service| service.selects(workload))
+        })
+    };
+    let paths = intent.routes.iter().filter(leads_there).map(path);
+    paths.min_by_key(|path| path.len()).map(|path| format!("{edge}{path}"))
+}
+
+fn path(route: &EdgeRoute) -> &str {
+    match &route.path {
+        PathMatch::Exact(path) | PathMatch::Prefix(path) => path,
+    }
+}
+
+fn lines(launch: &Launch, view: &StatusView, edge: Option<&str>, stop: Stop) -> Vec<(String, String)> {
+    let mut lines = Vec::new();
+    let mut push = |title: &str, line: String| lines.push((title.to_owned(), line));
+    if let Some(edge) = edge {
+        if launch.intent.routes.iter().any(|route| path(route) == "/") {
+            push("open the page", format!("{edge}/"));
+        }
+        for (title, line) in &launch.examples {
+            push(title, line.replace("$(EDGE)", edge));
+        }
+        if let (true, Some(route)) = (launch.examples.is_empty(), launch.intent.routes.last()) {
+            push("try it", format!("curl -i {edge}{}", path(route)));
+        }
+        push(
+            "follow it",
+            format!("{}   (ID: see the header `traceresponse` of an answer)", launch.command.verb("trace ID")),
+        );
+    }
+    if let Some((instance, pid)) = victim(view) {
+        push("break it", format!("kill -9 {pid}   ({instance}: the others answer, and it is back in a moment)"));
+    }
+    push("look inside", launch.command.verb("get instances"));
+    push(
+        "stop",
+        match stop {
+            Stop::Keys => "Ctrl-C".to_owned(),
+            Stop::Command => launch.command.verb("down"),
+        },
+    );
+    lines
+}
+
+/// An instance that is not the only one of its service.
+fn victim(view: &StatusView) -> Option<(&str, u32)> {
+    let has_others = |instance: &&InstanceView| {
+        let same = |other: &&InstanceView| other.service == instance.service && other.namespace == instance.namespace;
+        view.instances.iter().filter(same).count() > 1
+    };
+    let instance = view.instances.iter().find(has_others).or(view.instances.first())?;
+    Some((&instance.instance, instance.pid?))
+}

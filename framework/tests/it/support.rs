@@ -1,0 +1,34 @@
+//! What these tests share.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use samspill_net::connect;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+/// Far longer than anything here takes.
+pub(crate) const GENEROUS: Duration = Duration::from_secs(30);
+
+pub(crate) async fn connect(address: SocketAddr) -> TcpStream {
+    connect::tcp(address, GENEROUS).await.unwrap()
+}
+
+/// What a server says to these bytes until it closes the connection.
+pub(crate) async fn say(address: SocketAddr, bytes: &[u8]) -> String {
+    let mut stream = connect(address).await;
+    stream.write_all(bytes).await.unwrap();
+    rest(stream).await
+}
+
+/// Everything that is still to come.
+pub(crate) async fn rest(mut stream: TcpStream) -> String {
+    let mut answer = Vec::new();
+    tokio::time::timeout(GENEROUS, stream.read_to_end(&mut answer)).await.expect("the server closes").unwrap();
+    String::from_utf8(answer).unwrap()
+}
+
+/// Head and body of an answer as it was on the wire.
+pub(crate) fn parts(answer: &str) -> (&str, &str) {
+    answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no answer: {answer:?}"))
+}
