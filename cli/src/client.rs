@@ -7,6 +7,7 @@ use http::{Method, Request, StatusCode, header};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 
@@ -137,11 +138,25 @@ impl Server {
     }
 }
 
-/// An error's body in words: the `detail` of a problem+json, else the text itself.
+/// What of a problem+json (RFC 9457) is worth telling, the first that is there.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Problem {
+    errors: Vec<FieldError>,
+    detail: Option<String>,
+    title: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct FieldError {
+    detail: String,
+}
+
+/// An error's body in words; what is no problem+json is words already.
 fn sentence(body: &[u8]) -> String {
-    let problem: Option<serde_json::Value> = serde_json::from_slice(body).ok();
-    let field = |name| problem.as_ref()?.get(name)?.as_str().map(str::to_owned);
-    let text = field("detail").or_else(|| field("title"));
+    let Problem { errors, detail, title } = serde_json::from_slice(body).unwrap_or_default();
+    let errors: Vec<String> = errors.into_iter().map(|error| error.detail).collect();
+    let text = if errors.is_empty() { detail.or(title) } else { Some(errors.join("; ")) };
     text.unwrap_or_else(|| String::from_utf8_lossy(body).trim().to_owned())
 }
 
@@ -164,6 +179,8 @@ mod tests {
     fn a_problem_is_told_by_its_detail() {
         assert_eq!(sentence(br#"{"title":"No","detail":"no such thing"}"#), "no such thing");
         assert_eq!(sentence(br#"{"title":"No such workload"}"#), "No such workload");
+        let fields = br#"{"title":"No","errors":[{"field":"replicas","detail":"at most 9"}]}"#;
+        assert_eq!(sentence(fields), "at most 9");
         assert_eq!(sentence(b"plain\n"), "plain");
     }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::args::State;
 use crate::client::block_on;
-use crate::exit::{Exit, Failure};
+use crate::exit::{Exit, Failure, failure};
 use crate::output::say;
 
 /// How often is looked whether the process has ended.

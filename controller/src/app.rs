@@ -125,13 +125,14 @@ pub async fn serve(config: Config) -> Result<(), RunError> {
     let bootstrap = UnixListener::from_std(bootstrap).map_err(system("the socket `bootstrap`"))?;
     let (messages, to_runtime) = link::open(runtime).map_err(system("the socket `runtime`"))?;
     let mut known = inventory.subscribe();
+    let shown = certificates.clone();
     let (scales, wishes) = mpsc::channel(QUEUED_SCALES);
     let view = watch::Sender::new(None);
     let api_state =
         Api { trust_domain: trust_domain.clone(), view: view.subscribe(), acks: acks.clone(), certificates, scales };
     let ads_door = async {
         if known.wait_for(Option::is_some).await.is_ok() {
-            grpc::serve_mutual_tls(ads, identities, ads_routes).await;
+            grpc::serve_mutual_tls(ads, identities, shown, ads_routes).await;
         }
     };
 

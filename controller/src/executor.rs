@@ -291,3 +291,6 @@ async fn sleep_until(alarm: Option<Instant>) {
         None => std::future::pending().await,
     }
 }
+
+#[cfg(test)]
+mod tests;

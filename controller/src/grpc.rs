@@ -10,8 +10,7 @@ use std::time::{Duration, SystemTime};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use samspill_identity::{IdentityStore, TlsStream};
-use samspill_model::identity::SpiffeId;
+use samspill_identity::{IdentityStore, Peer, TlsStream};
 use samspill_net::{Listener, UnixListener};
 use samspill_observability::chain;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -21,7 +20,7 @@ use tokio::time::timeout;
 use tonic::service::Routes;
 use tower::ServiceExt;
 
-use crate::identity::BootstrapPeer;
+use crate::identity::{BootstrapPeer, CertificateService};
 
 /// What strangers may cost: connections whose handshake is not done. The rest wait in the kernel's queue.
 const MAX_HANDSHAKES: usize = 1024;
@@ -44,38 +43,41 @@ const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 const FAREWELL: Duration = Duration::from_secs(1);
 
 /// Serves `routes` to those who prove an identity of the mesh. It is in their requests' extensions as
-/// [`SpiffeId`].
-pub(crate) async fn serve_mutual_tls(listener: Listener, identities: IdentityStore, routes: Routes) {
+/// [`SpiffeId`](samspill_model::identity::SpiffeId).
+pub(crate) async fn serve_mutual_tls(
+    listener: Listener,
+    identities: IdentityStore,
+    certificates: CertificateService,
+    routes: Routes,
+) {
     let handshakes = Arc::new(Semaphore::new(MAX_HANDSHAKES));
     let connections = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     loop {
         let Ok(handshake) = Arc::clone(&handshakes).acquire_owned().await else { return };
         let Ok(connection) = Arc::clone(&connections).acquire_owned().await else { return };
         let (stream, peer) = listener.accept().await;
-        let (identities, routes) = (identities.clone(), routes.clone());
+        let (identities, certificates, routes) = (identities.clone(), certificates.clone(), routes.clone());
         samspill_net::task::spawn("ads-connection", async move {
             let member = accept(stream, peer, &identities).await;
             drop(handshake);
-            if let Some((stream, id, not_after)) = member {
-                serve_http2(stream, routes, id, remaining(not_after)).await;
+            if let Some((stream, Peer { id, not_after, .. }, own_not_after)) = member {
+                certificates.seen(&id, not_after);
+                serve_http2(stream, routes, id, remaining(not_after.min(own_not_after))).await;
             }
             drop(connection);
         });
     }
 }
 
-/// A peer's identity, and until when it and our own are proven.
+/// The peer that has proven itself, and until when our own proof holds.
 async fn accept(
     stream: TcpStream,
     address: SocketAddr,
     identities: &IdentityStore,
-) -> Option<(TlsStream<TcpStream>, SpiffeId, SystemTime)> {
+) -> Option<(TlsStream<TcpStream>, Peer, SystemTime)> {
     let own = identities.current()?;
     match own.accept(stream, &[b"h2"]).await {
-        Ok((stream, peer)) => {
-            let not_after = peer.not_after.min(own.not_after);
-            Some((stream, peer.id, not_after))
-        }
+        Ok((stream, peer)) => Some((stream, peer, own.not_after)),
         Err(error) => {
             tracing::info!(%address, error = %chain(&error), "refused a connection to ADS");
             None

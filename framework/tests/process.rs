@@ -7,6 +7,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Child, ChildStderr, Command, Stdio};
 
+use command_fds::{CommandFdExt, FdMapping};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, getsockname, socket_with};
 use rustix::process::{Pid, Signal, kill_process};
 use samspill::test;
 use serde_json::Value;
@@ -92,4 +94,21 @@ fn a_port_in_use_is_named_and_ends_with_1() {
     let (code, log) = Running::start(hello().env("PORT", port.to_string())).end();
     assert_eq!(code, Some(1), "{log}");
     assert!(log.contains(&format!("0.0.0.0:{port}")) && log.contains("set PORT"), "{log}");
+}
+
+#[tokio::test]
+async fn it_takes_the_socket_that_it_is_given() {
+    let socket = socket_with(AddressFamily::INET, SocketType::STREAM, SocketFlags::CLOEXEC, None).unwrap();
+    bind(&socket, &SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+    let address: SocketAddr = getsockname(&socket).unwrap().try_into().unwrap();
+    let hello = hello();
+    // LISTEN_PID is the process that serves, which only it knows.
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", "LISTEN_PID=$$ exec \"$0\""]).arg(hello.get_program()).stderr(Stdio::piped());
+    command.env_clear().envs([("LISTEN_FDS", "1"), ("LISTEN_FDNAMES", "http"), ("PORT", "1")]);
+    command.fd_mappings(vec![FdMapping { parent_fd: socket, child_fd: 3 }]).unwrap();
+    let mut running = Running::start(&mut command);
+    assert_eq!(running.line("serving")["address"], address.to_string());
+    let answer = test::service("test", []).client(address.to_string()).get(&test::call(), "/livez").send().await;
+    assert_eq!(answer.unwrap().status(), 200);
 }

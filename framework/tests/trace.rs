@@ -8,14 +8,20 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::routing::{get, post};
+use futures_util::StreamExt;
 use http::StatusCode;
 use samspill::extract::Path;
-use samspill::{Call, Client, Problem, test};
+use samspill::{Call, Channel, Client, Problem, test};
 use samspill_observability::context::TraceContext;
 use samspill_observability::span::{Resource, SpanKind};
 use samspill_observability::telemetry::{self, LogFormat};
 use samspill_observability::traces::{self, Span, Store, Trace};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+#[path = "it/greeter.rs"]
+mod greeter;
+
+use self::greeter::{GreeterServer, count, greet};
 
 const GENEROUS: Duration = Duration::from_secs(30);
 
@@ -49,13 +55,16 @@ fn check(span: &Span, parent: Option<&Span>, attributes: &[(&str, &str)]) {
     }
 }
 
-async fn book(call: Call, invoicing: Client) -> Result<StatusCode, Problem> {
+async fn book(call: Call, invoicing: Client, greeter: Channel) -> Result<StatusCode, Problem> {
     call.database("INSERT", "bookings", async { Ok::<_, std::io::Error>(1) })
         .await
         .map_err(|e| Problem::internal(&e))?;
     let failed = call.database("UPDATE", "bookings", async { Err::<(), _>(std::io::Error::other("locked")) }).await;
     assert!(failed.is_err());
     invoicing.post(&call, "/v1/invoices/7?draft=1").send().await?.bytes().await?;
+    let words: Vec<_> = count(&greeter, &call).await.collect().await;
+    assert_eq!(words.len(), 3, "two words and a status");
+    assert!(greet(&greeter, &call, "/test.v1.Unknown/Greet", "Ada").await.is_err());
     Ok(StatusCode::CREATED)
 }
 
@@ -73,11 +82,11 @@ async fn one_request_is_one_trace() {
     let invoices = Router::new()
         .route("/v1/invoices/{id}", post(async |Path(_id): Path<u32>| "7"))
         .route("/broken", get(async || StatusCode::INTERNAL_SERVER_ERROR));
-    let invoicing = test::Server::start(test::service("invoicing", []), invoices).await;
+    let invoicing = test::Server::start(test::service("invoicing", []).grpc(GreeterServer), invoices).await;
     let invoicing_address = invoicing.address();
-    let client = invoicing.client();
+    let (client, channel) = (invoicing.client(), invoicing.channel());
     let service = test::service("parcel-booking", [("DATABASE_URL", "sqlite:bookings.db")]);
-    let router = Router::new().route("/v1/bookings", post(move |call: Call| book(call, client)));
+    let router = Router::new().route("/v1/bookings", post(move |call: Call| book(call, client, channel)));
     let booking = test::Server::start(service, router).await;
 
     let caller = TraceContext::new_root(true);
@@ -105,7 +114,7 @@ async fn one_request_is_one_trace() {
     flushed.await.unwrap().unwrap();
 
     let trace = store.get(&caller.trace_id_hex()).unwrap();
-    assert_eq!(trace.spans.len(), 5, "{trace:#?}");
+    assert_eq!(trace.spans.len(), 9, "{trace:#?}");
     let served = span(&trace, SpanKind::Server, "POST /v1/bookings");
     assert_eq!(served.parent_span_id, Some(caller.span_id_hex()));
     assert_eq!(served.error, None);
@@ -135,6 +144,20 @@ async fn one_request_is_one_trace() {
     check(called, Some(served), &[("http.response.status_code", "200"), ("url.full", &url), ("server.port", &port)]);
     let invoice = span(&trace, SpanKind::Server, "POST /v1/invoices/{id}");
     check(invoice, Some(called), &[("http.route", "/v1/invoices/{id}"), ("url.query", "draft=1")]);
+
+    let method = "test.v1.Greeter/Count";
+    let status = ("rpc.response.status_code", "RESOURCE_EXHAUSTED");
+    let rpc = [("rpc.system.name", "grpc"), ("rpc.method", method), status];
+    let counted = span(&trace, SpanKind::Client, method);
+    check(counted, Some(served), &rpc);
+    assert!(counted.error.is_some(), "the one who called got an error");
+    let counts = span(&trace, SpanKind::Server, method);
+    check(counts, Some(counted), &rpc);
+    assert_eq!(counts.error, None, "and the one who answered did as it should");
+    let unknown = span(&trace, SpanKind::Client, "test.v1.Unknown/Greet");
+    check(unknown, Some(served), &[("rpc.response.status_code", "UNIMPLEMENTED")]);
+    // Only the server knows that there is no such method, and its spans have few names.
+    check(span(&trace, SpanKind::Server, "_OTHER"), Some(unknown), &[("rpc.method", "_OTHER")]);
 
     let lost = store.get(lost.trace_id().unwrap()).unwrap();
     let lost = span(&lost, SpanKind::Server, "GET");

@@ -11,7 +11,7 @@ use samspill_runtime::api::StatusView;
 use samspill_runtime::state;
 
 use crate::client::{Client, Server, block_on};
-use crate::exit::{Exit, Failure};
+use crate::exit::{Exit, Failure, failure};
 use crate::output::{print, say, stdout_has_color};
 
 use super::launch::Launch;

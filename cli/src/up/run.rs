@@ -79,6 +79,8 @@ async fn show(
                 // Without a reader the mesh goes on.
                 let _ = print(&screen);
             }
+            // Nothing new is nothing to tell.
+            Event::Applied(changes) if changes.is_empty() => {}
             event => say(&event.to_string()),
         }
     }

@@ -102,7 +102,7 @@ pub(super) struct Certificate {
     instances: Vec<String>,
     /// How many certificates this controller has issued for it since it started.
     issued: u64,
-    /// When the newest of them ends (RFC 3339); null before the first.
+    /// When the newest that it has issued or been shown ends (RFC 3339); null before the first.
     not_after: Option<String>,
 }
 

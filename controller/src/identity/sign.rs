@@ -21,7 +21,7 @@ pub(crate) struct BootstrapPeer {
     pub(crate) pid: u32,
 }
 
-/// Per identity: how many certificates this process has issued, and when the newest ends.
+/// Per identity: how many certificates this process has issued, and when the newest that it knows of ends.
 pub(crate) type Issued = BTreeMap<SpiffeId, (u64, SystemTime)>;
 
 /// Signs for whoever is attested. A clone is the same service.
@@ -53,9 +53,21 @@ impl CertificateService {
     pub(crate) fn issued(&self) -> Issued {
         self.inner.issued.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
+
+    /// Takes note of a certificate that was shown: perhaps it was issued before this process started.
+    pub(crate) fn seen(&self, id: &SpiffeId, not_after: SystemTime) {
+        self.inner.note(id, 0, not_after);
+    }
 }
 
 impl Inner {
+    fn note(&self, id: &SpiffeId, issued: u64, not_after: SystemTime) {
+        let mut all = self.issued.lock().unwrap_or_else(PoisonError::into_inner);
+        let (count, newest) = all.entry(id.clone()).or_insert((0, not_after));
+        *count += issued;
+        *newest = not_after.max(*newest);
+    }
+
     /// Attests by the connection that a request came over: the kernel's word, or a verified certificate.
     async fn attest(&self, request: &Request<SignRequest>) -> Result<SpiffeId, Status> {
         let SignRequest { csr_der, token } = request.get_ref();
@@ -78,7 +90,7 @@ impl Inner {
 #[tonic::async_trait]
 impl Certificates for CertificateService {
     async fn sign(&self, request: Request<SignRequest>) -> Result<Response<SignResponse>, Status> {
-        let Inner { authority, trust_domain, leaf_ttl, issued, .. } = &*self.inner;
+        let Inner { authority, trust_domain, leaf_ttl, .. } = &*self.inner;
         if request.get_ref().csr_der.len() > MAX_CSR_BYTES {
             return Err(Status::invalid_argument("the certificate request is too long"));
         }
@@ -88,12 +100,8 @@ impl Certificates for CertificateService {
             tracing::warn!(%id, error = %chain(&error), "refused a certificate request");
             Status::invalid_argument(chain(&error).to_string())
         })?;
-        let not_after = now + *leaf_ttl;
         tracing::info!(%id, "issued a certificate");
-        let mut issued = issued.lock().unwrap_or_else(PoisonError::into_inner);
-        let (count, newest) = issued.entry(id).or_insert((0, not_after));
-        *count += 1;
-        *newest = not_after;
+        self.inner.note(&id, 1, now + *leaf_ttl);
         Ok(Response::new(SignResponse {
             chain_der: chain_der.iter().map(|certificate| certificate.to_vec()).collect(),
             roots_der: authority.bundle().roots.iter().map(|root| root.to_vec()).collect(),

@@ -188,6 +188,9 @@ async fn a_controller_that_returns_says_the_same() {
     let renewed = mesh.renew(&edge).await.expect("the authority is the same");
     assert_eq!(renewed.id, edge.id);
 
+    let (_status, certificates) = mesh.ask("GET", "/v1/certificates", "").await;
+    assert!(certificates["items"][1]["not_after"].is_string(), "it was shown one: {certificates}");
+
     // And the next plan follows the last one.
     let (status, _answer) = mesh.ask("POST", "/v1/workloads/invoicing/scale", r#"{"replicas":3}"#).await;
     assert_eq!(status, 200);

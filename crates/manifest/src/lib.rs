@@ -77,7 +77,7 @@ impl std::fmt::Debug for Loaded {
 pub fn load(folder: &Path) -> Result<Loaded, Mistakes> {
     let mut mistakes = Vec::new();
     let Some(folder) = folder.canonicalize().ok().filter(|folder| folder.is_dir()) else {
-        let mistake = Mistake::new(format!("there is no folder {}", folder.display()));
+        let mistake = Mistake::new(format!("there is no folder `{}`", folder.display()));
         return Err(Mistakes::only(mistake.expected("a folder of Kubernetes manifests")));
     };
     let files = folder::read(&folder, &mut mistakes);
@@ -101,7 +101,7 @@ pub fn load(folder: &Path) -> Result<Loaded, Mistakes> {
         }
     }
     if mistakes.is_empty() && files.manifests.is_empty() {
-        let mistake = Mistake::new(format!("there is no manifest in {}", folder.display()));
+        let mistake = Mistake::new(format!("there is no manifest in `{}`", folder.display()));
         mistakes.push(mistake.expected("files *.yaml with a Deployment and a Service"));
     }
     let local = match &files.local {

@@ -74,9 +74,9 @@ fn files_that_cannot_be_text_cases() {
 fn a_folder_that_is_none_or_empty() {
     let folder = tempfile::tempdir().unwrap();
     let said = load(folder.path()).unwrap_err().to_string();
-    assert!(said.starts_with("error: there is no manifest in "), "{said}");
+    assert!(said.starts_with("error: there is no manifest in `"), "{said}");
     let said = load(&folder.path().join("none")).unwrap_err().to_string();
-    assert!(said.starts_with("error: there is no folder "), "{said}");
+    assert!(said.starts_with("error: there is no folder `"), "{said}");
 }
 
 /// What is wrong with a secret is told without the secret.

@@ -4,6 +4,7 @@
 
 mod calling;
 mod errors;
+mod greeter;
 mod grpc;
 mod serving;
 mod support;

@@ -141,7 +141,7 @@ pub(crate) async fn run(service: &Service, store: &Store, services: &Services) -
         ticks.tick().await;
         match store.pending(PENDING_AGE).await {
             Ok(pending) if !pending.is_empty() => {
-                finish(&service.call("finish pending"), store, services, &pending).await
+                finish(&service.call("finish pending"), store, services, &pending).await;
             }
             Ok(_nothing) => {}
             Err(error) => tracing::warn!(?error, "pending bookings cannot be read"),

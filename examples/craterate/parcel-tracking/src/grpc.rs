@@ -117,14 +117,13 @@ impl Watcher {
             if self.is_over {
                 return Ok(None);
             }
-            // Marked before the question: what is appended after the answer is a change again.
-            
             let events = self.store.events_after(&self.id, self.after_sequence).await.map_err(Problem::from)?;
             self.is_over = events.iter().any(|event| event.kind == EventType::Delivered);
             self.unseen = events.into();
             if !self.unseen.is_empty() {
                 continue;
             }
+            // Marks the change as seen before the next question, so one that comes after its answer is a change again.
             tokio::select! {
                 Ok(()) = self.changes.changed() => {}
                 () = self.call.draining() => return Err(Status::unavailable("this instance stops; watch again")),
