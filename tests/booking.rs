@@ -79,28 +79,27 @@ async fn the_gate_is_at_the_edge(mesh: &Mesh) {
 }
 
 async fn the_command_tells_what_runs(mesh: &Mesh) {
-    let instances: serde_json::Value = serde_json::from_str(&mesh.said(&["get", "instances", "-o", "json"])).unwrap();
-    let instances = instances.as_array().unwrap();
-    assert_eq!(instances.len(), 12);
-    for instance in instances {
+    let instances = mesh.json(&["get", "instances"]);
+    assert_eq!(instances.as_array().unwrap().len(), 12);
+    for instance in instances.as_array().unwrap() {
         for key in ["service", "instance", "version", "pid", "address", "ready", "restarts"] {
             assert!(!instance[key].is_null(), "{key} in {instance}");
         }
     }
     for (what, expected) in [
         ("services", "shipping-cost-calculator"),
-        ("instances", "parcel-booking-1"),
+        ("instances", "parcel-booking.craterate-1"),
         ("routes", "/api/invoicing"),
         ("certificates", "spiffe://samspill.local/ns/craterate/sa/statistics"),
     ] {
         let said = mesh.said(&["get", what]);
         assert!(said.contains(expected), "{expected} in:\n{said}");
-        serde_json::from_str::<serde_json::Value>(&mesh.said(&["get", what, "-o", "json"])).unwrap();
+        assert!(mesh.json(&["get", what]).is_array(), "{what}");
     }
     let output = mesh.samspill(&["scale", "nothing", "--replicas", "1"]);
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&output.stderr).contains("nothing"), "{output:?}");
-    assert!(!mesh.said(&["logs", "invoicing-0"]).is_empty());
+    assert!(!mesh.said(&["logs", "invoicing.craterate-0"]).is_empty());
 }
 
 #[tokio::test]

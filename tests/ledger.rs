@@ -8,7 +8,7 @@ use crate::mesh::Mesh;
 
 /// One column of a service's database, each value with how often it is there.
 async fn column(mesh: &Mesh, workload: &str, query: &'static str) -> BTreeMap<String, usize> {
-    let folder = mesh.state_dir().join("data").join(workload);
+    let folder = mesh.state_dir().join("data").join(format!("{workload}.craterate"));
     let file = std::fs::read_dir(&folder)
         .unwrap_or_else(|error| panic!("{}: {error}", folder.display()))
         .map(|entry| entry.unwrap().path())

@@ -41,7 +41,6 @@ pub(crate) struct Edge {
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct Instance {
     pub(crate) service: String,
-    pub(crate) instance: String,
     pub(crate) pid: Option<u32>,
     pub(crate) address: Option<SocketAddr>,
     pub(crate) ready: bool,
@@ -110,6 +109,11 @@ impl Mesh {
         let stderr = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "samspill {arguments:?}: {}\n{stderr}", output.status);
         String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// The same, as JSON.
+    pub(crate) fn json(&self, arguments: &[&str]) -> serde_json::Value {
+        serde_json::from_str(&self.said(&[arguments, &["-o", "json"]].concat())).unwrap()
     }
 
     pub(crate) async fn status(&self) -> Status {
@@ -192,7 +196,7 @@ impl Drop for Mesh {
 pub(crate) fn signal(pid: u32, signal: rustix::process::Signal) {
     let pid = rustix::process::Pid::from_raw(pid.try_into().unwrap()).unwrap();
     // It may have ended by itself.
-    drop(rustix::process::kill_process(pid, signal));
+    rustix::process::kill_process(pid, signal).ok();
 }
 
 /// Whether a process exists and is no zombie.

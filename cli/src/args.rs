@@ -68,7 +68,7 @@ pub(crate) struct Up {
     #[command(flatten)]
     pub(crate) state: State,
     /// Where spans are forwarded to, by OTLP over gRPC; nobody needs to listen there
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:4317")]
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:4317", value_parser = endpoint)]
     pub(crate) otlp_endpoint: String,
     /// How long a certificate is valid; it is renewed at half of that
     #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = duration)]
@@ -242,6 +242,15 @@ fn duration(text: &str) -> Result<Duration, String> {
         0 | 1 => Err("expected at least 2s".to_owned()),
         total if total > 10 * 365 * 86_400 => Err("expected ten years at most".to_owned()),
         total => Ok(Duration::from_secs(total)),
+    }
+}
+
+/// The exporter speaks no TLS: a collector on another machine is reached through one on this.
+fn endpoint(text: &str) -> Result<String, String> {
+    let authority = text.strip_prefix("http://").and_then(|rest| rest.trim_end_matches('/').parse().ok());
+    match authority {
+        Some(authority) if http::uri::Authority::port(&authority).is_some() => Ok(text.to_owned()),
+        _ => Err("expected http://HOST:PORT".to_owned()),
     }
 }
 

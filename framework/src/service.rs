@@ -39,7 +39,7 @@ const DEFAULT_PORT: u16 = 8080;
 ///     })
 /// }
 /// ```
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Service {
     name: String,
     environment: Environment,

@@ -20,8 +20,8 @@ use super::screen;
 
 /// How often is looked whether all is ready.
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);
-/// After how many looks is told again who is not: 10 s.
-const LOOKS_PER_REPORT: u32 = 100;
+/// After how many looks is told again who is not: 5 s.
+const LOOKS_PER_REPORT: u32 = 50;
 
 /// Starts the daemon and returns when all is ready.
 pub(super) fn detach(launch: &Launch) -> Result<Exit, Failure> {
@@ -58,30 +58,39 @@ async fn wait_until_ready(launch: &Launch, child: &mut Child, log: &Path) -> Res
         if let Some(status) = child.try_wait()? {
             return Err(Failure {
                 exit: Exit::Failed,
-                text: std::fs::read_to_string(log).ok().filter(|text| !text.trim().is_empty()).map_or_else(
-                    || format!("error: the daemon has ended at once ({status})"),
-                    |text| text.trim_end().to_owned(),
-                ),
+                text: Some(read(log).trim_end().to_owned())
+                    .filter(|text| !text.is_empty())
+                    .unwrap_or_else(|| format!("error: the daemon has ended at once ({status})")),
             });
         }
         // Until its socket is there, there is nobody to ask.
-        let Ok(view) = client.get::<StatusView>(Server::Runtime, "/v1/status").await else { continue };
-        if view.pid == child.id() && view.ready {
-            print(&screen::screen(launch, &view, screen::Stop::Command, stdout_has_color()))?;
+        let view = client.get::<StatusView>(Server::Runtime, "/v1/status").await.ok();
+        let view = view.filter(|view| view.pid == child.id());
+        if let Some(view) = view.as_ref().filter(|view| view.ready) {
+            // What a person in the foreground would have seen.
+            say(read(log).trim_end());
+            print(&screen::screen(launch, view, screen::Stop::Command, stdout_has_color()))?;
             return Ok(Exit::Success);
         }
         looks += 1;
         if looks.is_multiple_of(LOOKS_PER_REPORT) {
-            say(&waiting_for(&view, log));
+            say(&waiting_for(view.as_ref(), log));
         }
     }
 }
 
-fn waiting_for(view: &StatusView, log: &Path) -> String {
-    let names = view.instances.iter().filter(|instance| !instance.ready).map(|instance| instance.instance.as_str());
-    let edge = view.edge.iter().filter(|edge| !edge.ready).map(|_| "edge");
-    let waiting: Vec<&str> = names.chain(edge).collect();
-    format!("not ready yet: {} (what happens: {})", waiting.join(", "), log.display())
+fn read(log: &Path) -> String {
+    std::fs::read_to_string(log).unwrap_or_default()
+}
+
+fn waiting_for(view: Option<&StatusView>, log: &Path) -> String {
+    let instances = view.iter().flat_map(|view| &view.instances).filter(|instance| !instance.ready);
+    let edge = view.iter().filter_map(|view| view.edge.as_ref()).filter(|edge| !edge.ready).map(|_| "edge");
+    let waiting: Vec<&str> = instances.map(|instance| instance.instance.as_str()).chain(edge).collect();
+    let waiting = if waiting.is_empty() { "the controller".to_owned() } else { waiting.join(", ") };
+    let text = read(log);
+    let newest = text.lines().next_back().map(|line| format!("\n  newest: {line}")).unwrap_or_default();
+    format!("still waiting for {waiting} (Ctrl-C stops it){newest}")
 }
 
 fn stop(launch: &Launch) -> Result<(), Failure> {

@@ -46,7 +46,7 @@ impl Launch {
         Ok(Settings {
             state_dir: self.state_dir.clone(),
             http_port: self.http_port,
-            otlp_endpoint: Some(self.otlp_endpoint.clone()).filter(|endpoint| !endpoint.is_empty()),
+            otlp_endpoint: Some(self.otlp_endpoint.clone()),
             trust_domain: self.trust_domain.clone(),
             leaf_ttl: self.leaf_ttl,
             executable: std::env::current_exe()?,

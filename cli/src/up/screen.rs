@@ -40,6 +40,7 @@ fn services(intent: &Intent, view: &StatusView, edge: Option<&str>) -> String {
     for instance in &view.instances {
         by_workload.entry(WorkloadName::new(&instance.namespace, &instance.service)).or_default().push(instance);
     }
+    let none = || "-".to_owned();
     let row = |(name, instances): (&WorkloadName, &Vec<&InstanceView>)| {
         let ready = instances.iter().filter(|instance| instance.ready).count();
         let versions: std::collections::BTreeSet<&str> =
@@ -49,8 +50,8 @@ fn services(intent: &Intent, view: &StatusView, edge: Option<&str>) -> String {
             name.name.clone(),
             versions.into_iter().collect::<Vec<_>>().join(", "),
             format!("{ready}/{}", instances.len()),
-            addresses.collect::<Vec<_>>().join(" "),
-            edge.and_then(|edge| public_address(intent, name, edge)).unwrap_or_else(|| "-".to_owned()),
+            Some(addresses.collect::<Vec<_>>().join(" ")).filter(|text| !text.is_empty()).unwrap_or_else(none),
+            edge.and_then(|edge| public_address(intent, name, edge)).unwrap_or_else(none),
         ]
     };
     let rows: Vec<_> = by_workload.iter().map(row).collect();

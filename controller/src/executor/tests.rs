@@ -15,6 +15,7 @@ struct Around {
     told: mpsc::UnboundedReceiver<ToRuntime>,
     scales: mpsc::Sender<Scale>,
     acks: watch::Sender<BTreeMap<String, Generation>>,
+    view: watch::Receiver<Option<Arc<View>>>,
     _folder: TempDir,
 }
 
@@ -28,13 +29,14 @@ fn start() -> Around {
         resources: watch::Sender::new(None),
         view: watch::Sender::new(None),
     };
+    let view = outputs.view.subscribe();
     let executor = Executor::new("samspill.local".to_owned(), Arc::new(store), stored, outputs);
     let (runtime, mut messages) = mpsc::unbounded_channel();
     let messages = stream::poll_fn(move |context| messages.poll_recv(context).map(|message| message.map(Ok)));
     let acks = watch::Sender::new(BTreeMap::new());
     let (scales, wishes) = mpsc::channel(1);
     samspill_net::task::spawn("executor", executor.run(messages, acks.subscribe(), wishes));
-    Around { runtime, told, scales, acks, _folder: folder }
+    Around { runtime, told, scales, acks, view, _folder: folder }
 }
 
 impl Around {
@@ -54,6 +56,8 @@ impl Around {
         let instance = fixtures::instance(&plan.instances[0].name, &plan.workloads[0].name);
         let inventory = Inventory { generation: plan.generation, instances: vec![instance], edge: None };
         self.runtime.send(ToController::Inventory(inventory.clone())).unwrap();
+        let is_heard = |view: &Option<Arc<View>>| view.as_ref().is_some_and(|view| *view.inventory == inventory);
+        self.view.wait_for(is_heard).await.unwrap();
         inventory
     }
 

@@ -288,3 +288,22 @@ fn hidden_folders_and_build_output_are_not_read() {
     ]);
     load(folder.path()).unwrap();
 }
+
+proptest::proptest! {
+    /// Whatever becomes of a good file: it loads, or the mistakes can be shown. It never panics.
+    #[test]
+    fn a_damaged_file_is_told_in_words(damages in proptest::collection::vec((0..WHOLE.len(), ".{0,3}", 0..30_usize), 1..4)) {
+        let mut text = WHOLE.to_owned();
+        for (start, inserted, removed) in damages {
+            let start = (0..=start.min(text.len())).rev().find(|index| text.is_char_boundary(*index)).unwrap();
+            let end = (start + removed).min(text.len());
+            let end = (end..=text.len()).find(|index| text.is_char_boundary(*index)).unwrap();
+            text.replace_range(start..end, &inserted);
+        }
+        let folder = folder(&[("a.yaml", &text)]);
+        if let Err(mistakes) = load(folder.path()) {
+            let shown = mistakes.to_string();
+            assert!(shown.ends_with("nothing was started"), "{shown}");
+        }
+    }
+}

@@ -10,6 +10,7 @@ use samspill_model::intent::{ContainerPort, Workload};
 use samspill_model::inventory::Phase;
 use samspill_model::name::{InstanceName, WorkloadName};
 
+use crate::backoff::Backoff;
 use crate::context::Context;
 use crate::keeper::Part;
 use crate::probe::Prober;
@@ -61,6 +62,10 @@ impl Part for App {
 
     fn grace(&self) -> Duration {
         Duration::from_secs(u64::from(self.workload.termination_grace_seconds))
+    }
+
+    fn backoff(&self) -> Backoff {
+        Backoff::for_app()
     }
 
     fn spec(&mut self) -> Result<Spec, SpawnError> {

@@ -1,27 +1,55 @@
-//! How long to wait before a process that ended is started again: Kubernetes' CrashLoopBackOff.
+//! How long to wait before a process that ended is started again.
 
 use std::time::Duration;
 
-/// The wait after the second failure; doubled after each further one.
-const FIRST_WAIT: Duration = Duration::from_secs(10);
+/// How patient to be with one kind of process.
+#[derive(Clone, Copy, Debug)]
+struct Policy {
+    /// The wait after the second failure; doubled after each further one.
+    first: Duration,
+    /// The longest wait.
+    longest: Duration,
+    /// A process that ran this long has proven itself: its earlier failures are forgotten.
+    forgiven_after: Duration,
+}
 
-/// The longest wait.
-const LONGEST_WAIT: Duration = Duration::from_secs(300);
+/// Kubernetes' CrashLoopBackOff, which people know.
+const APP: Policy = Policy {
+    first: Duration::from_secs(10),
+    longest: Duration::from_secs(300),
+    forgiven_after: Duration::from_secs(600),
+};
 
-/// A process that ran this long has proven itself: its earlier failures are forgotten.
-const FORGIVEN_AFTER: Duration = Duration::from_secs(600);
+/// For the mesh's own parts. Others stand still while one is away, and what ends them is a machine in trouble or a person
+/// who tries it out, not a program that cannot work.
+const OWN_PART: Policy = Policy {
+    first: Duration::from_millis(100),
+    longest: Duration::from_secs(5),
+    forgiven_after: Duration::from_secs(10),
+};
 
 /// The memory of one process' failures.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Backoff {
+    policy: Policy,
     next: Duration,
 }
 
 impl Backoff {
-    /// How long to wait now that the process ended after `ran`: 0, 10, 20, 40 … 300 s.
+    /// For a user's program: 0, 10, 20, 40 … 300 s.
+    pub(crate) fn for_app() -> Self {
+        Self { policy: APP, next: Duration::ZERO }
+    }
+
+    /// For a proxy or the controller: 0, 0.1, 0.2, 0.4 … 5 s.
+    pub(crate) fn for_own_part() -> Self {
+        Self { policy: OWN_PART, next: Duration::ZERO }
+    }
+
+    /// How long to wait now that the process ended after `ran`.
     pub(crate) fn after(&mut self, ran: Duration) -> Duration {
-        let wait = if ran >= FORGIVEN_AFTER { Duration::ZERO } else { self.next };
-        self.next = (wait * 2).clamp(FIRST_WAIT, LONGEST_WAIT);
+        let wait = if ran >= self.policy.forgiven_after { Duration::ZERO } else { self.next };
+        self.next = (wait * 2).clamp(self.policy.first, self.policy.longest);
         wait
     }
 }
@@ -31,7 +59,7 @@ mod tests {
     use super::*;
 
     fn waits(ran_seconds: &[u64]) -> Vec<u64> {
-        let mut backoff = Backoff::default();
+        let mut backoff = Backoff::for_app();
         ran_seconds.iter().map(|&ran| backoff.after(Duration::from_secs(ran)).as_secs()).collect()
     }
 

@@ -20,6 +20,9 @@ pub(crate) trait Part: Send {
     /// How long it may take to end when asked to.
     fn grace(&self) -> Duration;
 
+    /// How patient to be with it.
+    fn backoff(&self) -> Backoff;
+
     /// What to start this time.
     fn spec(&mut self) -> Result<Spec, SpawnError>;
 
@@ -37,7 +40,7 @@ pub(crate) trait Part: Send {
 pub(crate) async fn keep(context: &Context, part: &mut impl Part, stop: &CancellationToken) {
     let log = context.logs.of(part.name());
     let at_once = context.shutdown.at_once();
-    let mut backoff = Backoff::default();
+    let mut backoff = part.backoff();
     let mut restarts = 0;
     while !stop.is_cancelled() && !at_once.is_cancelled() {
         let spawned = part.spec().and_then(|spec| Process::spawn(spec, &context.settings.executable, &log));

@@ -17,6 +17,7 @@ use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader
 use tokio::net::UnixStream;
 use tokio::sync::watch;
 
+use crate::backoff::Backoff;
 use crate::context::Context;
 use crate::event::Event;
 use crate::keeper::Part;
@@ -80,6 +81,10 @@ impl Part for Controller {
 
     fn grace(&self) -> Duration {
         GRACE
+    }
+
+    fn backoff(&self) -> Backoff {
+        Backoff::for_own_part()
     }
 
     fn spec(&mut self) -> Result<Spec, SpawnError> {

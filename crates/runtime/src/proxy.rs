@@ -15,6 +15,7 @@ use samspill_model::inventory::ProxyProcess;
 use samspill_model::name::InstanceName;
 use sha2::{Digest, Sha256};
 
+use crate::backoff::Backoff;
 use crate::context::Context;
 use crate::keeper::Part;
 use crate::probe::Prober;
@@ -131,6 +132,10 @@ impl Part for Proxy {
 
     fn grace(&self) -> Duration {
         GRACE
+    }
+
+    fn backoff(&self) -> Backoff {
+        Backoff::for_own_part()
     }
 
     fn spec(&mut self) -> Result<Spec, SpawnError> {

@@ -29,7 +29,7 @@ fn main() -> ExitCode {
         let services = Services::of(&service);
         let app = App { store: store.clone(), services: services.clone() };
         let router = instance::named(app::router(app), settings.samspill_instance.as_deref());
-        let finisher = Service::new("parcel-booking");
+        let finisher = service.clone();
         tokio::select! {
             served = service.serve(router) => served,
             never = complete::run(&finisher, &store, &services) => match never {},

@@ -1,0 +1,4 @@
+//! Real peers that know nothing of us.
+
+mod browser;
+mod grpcio;
