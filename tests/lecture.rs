@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::process::Command;
 
+use samspill_testkit::wait_until;
+
 use crate::mesh::{Mesh, root, samspill};
 use crate::web;
 
@@ -40,8 +42,11 @@ async fn the_lectures_deployment_runs_as_it_stands() {
     let instances = mesh.instances("myapp").await;
     assert_eq!(instances.len(), 2);
     for instance in instances {
-        let reply = web::get(instance.address.unwrap(), "/").await.unwrap();
-        assert_eq!(reply.body, "hello from the secret");
+        // Without a readiness probe a copy counts as ready as soon as it has started.
+        let greets = async || {
+            web::get(instance.address.unwrap(), "/").await.is_ok_and(|reply| reply.body == "hello from the secret")
+        };
+        wait_until("the app answers", greets).await;
     }
 }
 

@@ -75,9 +75,11 @@ impl Mesh {
         loop {
             if let Some(status) = mesh.try_status().await
                 && status.ready
-                && let Some(edge) = status.edge
             {
-                mesh.edge = edge.address;
+                // Without a route there is no edge.
+                if let Some(edge) = status.edge {
+                    mesh.edge = edge.address;
+                }
                 return mesh;
             }
             let has_ended = mesh.up.try_wait().unwrap();

@@ -57,9 +57,12 @@ impl Certificates {
     /// Returns only when the certificate has expired: the token is used up, so that this process has no way back.
     pub(crate) async fn keep(&self, token: String) -> Expired {
         let mut backoff = FIRST_BACKOFF;
+        // Repeated until it is answered: the token is good for one key, and an answer may be lost.
+        let mut request = SigningRequest::new();
         loop {
-            match self.renew(&token).await {
+            match self.renew(&request, &token).await {
                 Ok(identity) => {
+                    request = SigningRequest::new();
                     tracing::debug!(identity = %identity.id, "has a certificate");
                     backoff = FIRST_BACKOFF;
                     let life = identity.not_after.duration_since(clock::now()).unwrap_or_default();
@@ -79,12 +82,12 @@ impl Certificates {
         }
     }
 
-    async fn renew(&self, token: &str) -> Result<Identity, RenewError> {
-        tokio::time::timeout(ATTEMPT_TIMEOUT, self.sign(token)).await.map_err(|_elapsed| RenewError::Timeout)?
+    async fn renew(&self, request: &SigningRequest, token: &str) -> Result<Identity, RenewError> {
+        let signed = tokio::time::timeout(ATTEMPT_TIMEOUT, self.sign(request, token)).await;
+        signed.map_err(|_elapsed| RenewError::Timeout)?
     }
 
-    async fn sign(&self, token: &str) -> Result<Identity, RenewError> {
-        let request = SigningRequest::new();
+    async fn sign(&self, request: &SigningRequest, token: &str) -> Result<Identity, RenewError> {
         let (channel, token) = match self.store.current() {
             Some(_) => (controller_channel(&self.config, &self.store), String::new()),
             None => (self.unix_socket(), token.to_owned()),
@@ -95,7 +98,7 @@ impl Certificates {
         let chain = signed.chain_der.into_iter().map(Into::into).collect();
         let roots = signed.roots_der.into_iter().map(Into::into).collect();
         let bundle = TrustBundle { trust_domain: self.config.trust_domain.clone(), roots };
-        let identity = Identity::new(chain, request.key, &bundle).map_err(RenewError::Unusable)?;
+        let identity = Identity::new(chain, request.key.clone_key(), &bundle).map_err(RenewError::Unusable)?;
         if identity.id == self.config.identity() { Ok(identity) } else { Err(RenewError::Foreign(identity.id)) }
     }
 
