@@ -28,7 +28,7 @@ pub(super) fn check() -> Result<Vec<String>> {
             (of_command != of_services).then(|| {
                 format!(
                     "{package} would be built twice: the command chooses [{of_command}], the services [{of_services}]; \
-                     name the union in the root's [workspace.dependencies]"
+                     name the union in crates/build-features"
                 )
             })
         })

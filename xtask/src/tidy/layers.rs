@@ -4,7 +4,8 @@ use super::Package;
 
 /// A member, and our crates that it may depend on. What is not listed is forbidden; a new edge is its own decision.
 const MAY_USE: &[(&str, &[&str])] = &[
-    ("samspill-model", &[]),
+    ("samspill-build-features", &[]),
+    ("samspill-model", &["samspill-build-features"]),
     ("samspill-net", &["samspill-model"]),
     ("samspill-observability", &["samspill-model", "samspill-net"]),
     ("samspill-identity", &["samspill-model", "samspill-net"]),

@@ -1,3 +1,5 @@
+//! Opening, migrating and writing a database, alone and with others.
+
 use std::path::Path;
 
 use tokio::task::JoinSet;

@@ -1,3 +1,5 @@
+//! The API of invoicing, request by request, over a database of its own.
+
 use axum::body::Body;
 use axum::http::{Method, Request};
 use http_body_util::BodyExt;

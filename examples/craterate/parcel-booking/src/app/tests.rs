@@ -1,3 +1,5 @@
+//! Bookings and their keys, with services beside that do what the test wants.
+
 use axum::body::Body;
 use axum::http::{Method, Request};
 use craterate_api::booking::Status;

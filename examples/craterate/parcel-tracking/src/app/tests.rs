@@ -1,3 +1,5 @@
+//! The public API of parcel-tracking, request by request.
+
 use axum::body::Body;
 use axum::http::{Method, Request};
 use http_body_util::BodyExt;

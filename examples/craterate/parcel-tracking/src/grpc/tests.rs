@@ -1,3 +1,5 @@
+//! The gRPC API of parcel-tracking, and what a watch sees.
+
 use craterate_api::tracking::v1::tracking_client::TrackingClient;
 use craterate_api::tracking::v1::tracking_server::TrackingServer;
 use futures_util::StreamExt;

@@ -1,3 +1,5 @@
+//! The pages, as a browser without JavaScript sees them.
+
 use axum::body::Body;
 use axum::http::{HeaderMap, Method, Request, header};
 use craterate_api::instance::named;

@@ -1,3 +1,5 @@
+//! Both versions of the API, and that they have one price.
+
 use axum::body::Body;
 use axum::http::{Method, Request, StatusCode};
 use http_body_util::BodyExt;

@@ -1,3 +1,5 @@
+//! The API of statistics, request by request.
+
 use axum::body::Body;
 use axum::http::{Method, Request};
 use http_body_util::BodyExt;
