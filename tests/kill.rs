@@ -50,9 +50,9 @@ async fn the_controller_may_die_and_no_request_notices() {
     for _ in 0..3 {
         let controller = mesh.status().await.controller_pid.unwrap();
         mesh.kill(controller).await;
-        // The web page's service has called nobody yet: these names are new to its sidecar.
-        let page = web::get(mesh.edge, "/").await.unwrap();
-        assert_eq!(page.status, StatusCode::OK, "{page:?}");
+        // Nobody has asked for a price on the page yet: the calculator's name is new to its sidecar.
+        let page = web::get(mesh.edge, "/?from=NO&to=SE&weight=2.5").await.unwrap();
+        assert!(page.status == StatusCode::OK && page.body.contains("144.00"), "{page:?}");
         load.progress(SOME).await;
         mesh.ready().await;
     }

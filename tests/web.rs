@@ -8,7 +8,7 @@ use http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 /// Longer than any answer takes on two busy cores.
@@ -51,6 +51,18 @@ pub(crate) async fn send(address: SocketAddr, mut request: Request<String>) -> R
     let stream = TcpStream::connect(address).await?;
     stream.set_nodelay(true)?;
     over(stream, request).await
+}
+
+/// Sends bytes as they are, and returns all that comes back until the other end closes the connection.
+pub(crate) async fn raw(address: SocketAddr, bytes: &[u8]) -> Result<String> {
+    let exchange = async {
+        let mut stream = TcpStream::connect(address).await?;
+        stream.write_all(bytes).await?;
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await?;
+        Ok(String::from_utf8(answer)?)
+    };
+    tokio::time::timeout(TIMEOUT, exchange).await?
 }
 
 /// Sends a request over a given connection.

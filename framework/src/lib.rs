@@ -72,3 +72,8 @@ pub use problem::{FieldError, Problem};
 pub use samspill_model::identity::SpiffeId;
 pub use service::{GrpcService, Service};
 pub use settings::{Mistake, SettingsError};
+
+/// The README's example compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;
