@@ -166,7 +166,7 @@ impl Engine {
         request: &mut Request<Body>,
         resend_count: usize,
     ) -> Observation {
-        let Outgoing { authority, parent, .. } = outgoing;
+        let Outgoing { backend, parent, .. } = outgoing;
         let context = if parent.sampled { parent.child() } else { *parent };
         if parent.sampled {
             context.inject(request.headers_mut());
@@ -180,7 +180,7 @@ impl Engine {
             request,
             counted,
         );
-        observation.sent_to(authority.host(), endpoint.address(), resend_count);
+        observation.sent_to(&backend.service, endpoint.address(), resend_count);
         observation
     }
 

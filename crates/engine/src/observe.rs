@@ -80,10 +80,10 @@ impl Observation {
         }
     }
 
-    /// Says where the request was sent.
-    pub fn sent_to(&mut self, server: &str, address: SocketAddr, resend_count: usize) {
+    /// Says to which service, and where, the request was sent.
+    pub fn sent_to(&mut self, service: &str, address: SocketAddr, resend_count: usize) {
         self.describe(|record| {
-            record.set(name::SERVER_ADDRESS, server.to_owned());
+            record.set(name::SERVER_ADDRESS, service.to_owned());
             record.set(name::NETWORK_PEER_ADDRESS, address.ip().to_string());
             record.set(name::NETWORK_PEER_PORT, address.port());
             if resend_count > 0 {
