@@ -13,9 +13,8 @@ async fn a_parcel_is_quoted_booked_followed_and_paid() {
 
     // Both versions of the calculator have one price.
     let v1 = mesh.get("/api/shipping-cost-calculator/v1/quote?to=SE&weight_kg=2.5").await;
-    let v2 = mesh
-        .post("/api/shipping-cost-calculator/v2/quotes", &json!({"from": "NO", "to": "SE", "grams": 2500}))
-        .await;
+    let v2 =
+        mesh.post("/api/shipping-cost-calculator/v2/quotes", &json!({"from": "NO", "to": "SE", "grams": 2500})).await;
     assert_eq!((v1.status, v2.status), (StatusCode::OK, StatusCode::OK), "{v1:?} {v2:?}");
     let cents = v2.json()["cents"].as_u64().unwrap();
     assert_eq!(v1.json()["price"], format!("{}.{:02}", cents / 100, cents % 100));

@@ -70,12 +70,7 @@ impl Load {
     }
 }
 
-async fn client(
-    edge: SocketAddr,
-    number: u32,
-    is_over: Arc<AtomicBool>,
-    confirmed: Arc<AtomicU32>,
-) -> Outcome {
+async fn client(edge: SocketAddr, number: u32, is_over: Arc<AtomicBool>, confirmed: Arc<AtomicU32>) -> Outcome {
     let mut outcome = Outcome::default();
     let mut count = 0;
     while !is_over.load(Ordering::Relaxed) {

@@ -6,7 +6,6 @@
 #![cfg(test)]
 #![expect(
     clippy::disallowed_methods,
-    clippy::disallowed_types,
     reason = "the world outside of the mesh: real time, real sockets, the environment"
 )]
 
@@ -19,6 +18,7 @@ mod booking;
 mod identity;
 mod kill;
 mod lecture;
+mod proxy;
 mod scale;
 mod trace;
 mod watch;

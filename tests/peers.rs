@@ -9,6 +9,7 @@ use base64::prelude::BASE64_STANDARD;
 
 mod browser;
 mod envoy;
+mod envoy_process;
 mod grpcio;
 mod webdriver;
 

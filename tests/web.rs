@@ -74,7 +74,7 @@ where
     let exchange = async {
         let (mut sender, connection) = http1::handshake(TokioIo::new(io)).await?;
         let driver = tokio::spawn(connection);
-        let response: Response<_> = sender.send_request(request.map(|body| Full::<bytes::Bytes>::from(body))).await?;
+        let response: Response<_> = sender.send_request(request.map(Full::<bytes::Bytes>::from)).await?;
         let (head, body) = response.into_parts();
         let body = body.collect().await?.to_bytes();
         driver.abort();

@@ -11,7 +11,9 @@ use samspill_model::identity::DEFAULT_TRUST_DOMAIN;
 /// A service mesh for real Kubernetes manifests, on this machine, in one command.
 #[derive(Debug, Parser)]
 #[command(name = "samspill", version, max_term_width = 100, disable_help_subcommand = true)]
-#[command(after_help = "Exit codes: 0 done · 1 failed · 64 wrong command line or manifest · 130 interrupted")]
+#[command(after_help = "\
+Begin with: samspill check, then samspill up DIR
+Exit codes: 0 done · 1 failed · 64 wrong command line or manifest · 130 interrupted")]
 pub(crate) struct Args {
     #[command(subcommand)]
     pub(crate) verb: Verb,
@@ -39,6 +41,11 @@ pub(crate) enum Verb {
     Controller(Controller),
     #[command(name = "__exec", hide = true)]
     Exec(Exec),
+    #[command(name = "__guard", hide = true)]
+    Guard {
+        /// Whose guard it is: for whoever reads a list of processes
+        state_dir: PathBuf,
+    },
     #[command(name = "__daemon", hide = true)]
     Daemon,
 }
@@ -46,31 +53,31 @@ pub(crate) enum Verb {
 /// The folder that everything about a running mesh is kept in.
 #[derive(Clone, Debug, ClapArgs)]
 pub(crate) struct State {
-    /// Where all that lasts is kept; one mesh uses it at a time
+    /// Folder of all that lasts; one mesh uses it at a time
     #[arg(long, value_name = "DIR", default_value = ".samspill")]
     pub(crate) state_dir: PathBuf,
 }
 
 #[derive(Debug, ClapArgs)]
-#[command(
-    after_help = "Ctrl-C drains: the edge first, each service next, its sidecar last. A second Ctrl-C stops at once."
-)]
+#[command(after_help = "\
+What the files say wins over what `scale` has said; what has changed since the last time is told.
+Ctrl-C drains: the edge first, each service next, its sidecar last. A second Ctrl-C stops at once.")]
 pub(crate) struct Up {
     /// Folder of Kubernetes manifests, with a samspill.local.yaml
     #[arg(value_name = "DIR")]
     pub(crate) folder: PathBuf,
-    /// Return when all is ready, and leave it running in the background
+    /// Return when all is ready; it goes on in the background
     #[arg(long)]
     pub(crate) detach: bool,
-    /// The edge's port on 127.0.0.1 [default: 8080, or ports.edge.hostPort of samspill.local.yaml]
-    #[arg(long, value_name = "PORT")]
+    /// The edge's port on 127.0.0.1; 0 takes a free one [default: that of samspill.local.yaml, else 8080]
+    #[arg(long, value_name = "PORT", value_parser = port)]
     pub(crate) http_port: Option<u16>,
     #[command(flatten)]
     pub(crate) state: State,
-    /// Where spans are forwarded to, by OTLP over gRPC; nobody needs to listen there
+    /// Where spans are forwarded to (OTLP/gRPC); nobody need listen there yet
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:4317", value_parser = endpoint)]
     pub(crate) otlp_endpoint: String,
-    /// How long a certificate is valid; it is renewed at half of that
+    /// How long a certificate is valid; renewed at half of that
     #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = duration)]
     pub(crate) leaf_ttl: Duration,
     /// The trust domain of all identities
@@ -79,6 +86,11 @@ pub(crate) struct Up {
 }
 
 #[derive(Debug, ClapArgs)]
+#[command(arg_required_else_help = true)]
+#[command(after_help = "\
+Examples:
+  samspill get instances
+  samspill get instances -o json | jq -r '.[].pid'")]
 pub(crate) struct Get {
     /// What to show
     #[arg(value_enum)]
@@ -93,12 +105,16 @@ pub(crate) struct Get {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum What {
     /// Each port that callers can name, and the ready endpoints behind it
+    #[value(aliases = ["service", "svc"])]
     Services,
     /// Each running copy of a workload
+    #[value(alias = "instance")]
     Instances,
     /// What the edge does with a path
+    #[value(alias = "route")]
     Routes,
     /// Each identity, who proves it, and until when
+    #[value(alias = "certificate")]
     Certificates,
 }
 
@@ -111,6 +127,10 @@ pub(crate) enum Output {
 }
 
 #[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+Examples:
+  samspill logs invoicing -f
+  samspill logs invoicing-0.sidecar --tail 20")]
 pub(crate) struct Logs {
     /// A service (all its instances), an instance, `INSTANCE.sidecar`, `edge` or `controller`
     #[arg(value_name = "NAME")]
@@ -119,25 +139,27 @@ pub(crate) struct Logs {
     #[arg(short, long)]
     pub(crate) follow: bool,
     /// Begin with this many of the newest lines [default: all that are kept]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = count)]
     pub(crate) tail: Option<u32>,
     #[command(flatten)]
     pub(crate) state: State,
 }
 
 #[derive(Debug, ClapArgs)]
+#[command(after_help = "A copy that goes away is taken out of all proxies first, then drained: no request is lost.")]
 pub(crate) struct Scale {
     /// The Deployment's name, or NAMESPACE/NAME
     #[arg(value_name = "NAME")]
     pub(crate) name: String,
     /// How many instances shall run
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = count)]
     pub(crate) replicas: u32,
     #[command(flatten)]
     pub(crate) state: State,
 }
 
 #[derive(Debug, ClapArgs)]
+#[command(after_help = "Every answer of the edge has its trace's id in the header `traceresponse`.")]
 pub(crate) struct Trace {
     /// A trace id, its first digits, or a whole `traceresponse` header
     #[arg(value_name = "ID")]
@@ -149,7 +171,7 @@ pub(crate) struct Trace {
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Check {
     /// The port that the edge would use
-    #[arg(long, value_name = "PORT", default_value_t = DEFAULT_HTTP_PORT)]
+    #[arg(long, value_name = "PORT", default_value_t = DEFAULT_HTTP_PORT, value_parser = port)]
     pub(crate) http_port: u16,
     #[command(flatten)]
     pub(crate) state: State,
@@ -160,6 +182,7 @@ pub(crate) const DEFAULT_HTTP_PORT: u16 = 8080;
 
 /// The descriptors come from the parent: `admin`, `token`, and `edge` or `outbound` and `inbound-PORT`.
 #[derive(Debug, ClapArgs)]
+#[command(override_usage = "samspill proxy [OPTIONS]")]
 pub(crate) struct Proxy {
     /// Serve strangers instead of standing beside an instance
     #[arg(long)]
@@ -252,6 +275,15 @@ fn endpoint(text: &str) -> Result<String, String> {
         Some(authority) if http::uri::Authority::port(&authority).is_some() => Ok(text.to_owned()),
         _ => Err("expected http://HOST:PORT".to_owned()),
     }
+}
+
+/// clap's own words for a number are those of Rust's standard library.
+fn port(text: &str) -> Result<u16, String> {
+    text.parse().map_err(|_error| "expected a number from 0 to 65535".to_owned())
+}
+
+fn count(text: &str) -> Result<u32, String> {
+    text.parse().map_err(|_error| "expected a whole number, 0 or more".to_owned())
 }
 
 fn trust_domain(text: &str) -> Result<String, String> {

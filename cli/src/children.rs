@@ -1,4 +1,4 @@
-//! What only the runtime types: the proxy, the controller, and the shim that all its children go through.
+//! What only the runtime types: the proxy, the controller, the shim that all its children go through, and the guard.
 
 use std::time::Duration;
 
@@ -47,15 +47,23 @@ pub(crate) fn controller(args: Controller) -> Result<Exit, Failure> {
     };
     let mut descriptors = Descriptors::take().map_err(failure)?;
     let config = samspill_controller::Config::new(flags, &mut descriptors).map_err(failure)?;
-    samspill_controller::run(config).map_err(failure)?;
+    samspill_controller::run(config).map_err(|error| {
+        let exit = if error.is_lasting() { Exit::Hopeless } else { Exit::Failed };
+        Failure { exit, ..failure(error) }
+    })?;
     Ok(Exit::Success)
 }
 
 pub(crate) fn exec(args: &Exec) -> Result<Exit, Failure> {
     match samspill_runtime::shim::exec(args.parent, &args.program, &args.args) {
         Ok(never) => match never {},
-        Err(error) => Err(failure(error)),
+        Err(error) => Err(Failure { exit: Exit::NotExecuted, ..failure(error) }),
     }
+}
+
+pub(crate) fn guard() -> Result<Exit, Failure> {
+    samspill_runtime::guard::run()?;
+    Ok(Exit::Success)
 }
 
 fn telemetry(resource: Resource, otlp_endpoint: Option<String>) -> Result<telemetry::Guard, Failure> {

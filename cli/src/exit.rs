@@ -13,6 +13,10 @@ pub(crate) enum Exit {
     Failed = 1,
     /// The command line or a file is wrong (`EX_USAGE` of sysexits.h).
     Usage = 64,
+    /// Only the controller, to the runtime: a further start cannot help.
+    Hopeless = 78,
+    /// Only the shim: there is no program to become, as a shell says it.
+    NotExecuted = 127,
     /// A person has interrupted it (128 + SIGINT).
     Interrupted = 130,
 }
@@ -23,6 +27,8 @@ impl From<Exit> for ExitCode {
             Exit::Success => 0,
             Exit::Failed => 1,
             Exit::Usage => 64,
+            Exit::Hopeless => samspill_runtime::HOPELESS,
+            Exit::NotExecuted => 127,
             Exit::Interrupted => 130,
         })
     }
@@ -75,7 +81,14 @@ mod tests {
 
     #[test]
     fn the_codes_are_those_that_are_documented() {
-        let documented = [(Exit::Success, 0), (Exit::Failed, 1), (Exit::Usage, 64), (Exit::Interrupted, 130)];
+        let documented = [
+            (Exit::Success, 0),
+            (Exit::Failed, 1),
+            (Exit::Usage, 64),
+            (Exit::Hopeless, 78),
+            (Exit::NotExecuted, 127),
+            (Exit::Interrupted, 130),
+        ];
         for (exit, code) in documented {
             assert_eq!(ExitCode::from(exit), ExitCode::from(code), "{exit:?}");
         }

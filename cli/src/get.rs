@@ -5,17 +5,27 @@ use serde_json::Value;
 use crate::args::{Get, Output, What};
 use crate::client::{Client, Server, block_on};
 use crate::exit::{Exit, Failure};
-use crate::output::print;
+use crate::output::{print, say};
 use crate::table::table;
 
 pub(crate) fn get(args: &Get) -> Result<Exit, Failure> {
     let client = Client::new(&args.state.state_dir);
     let items = block_on(items(client, args.what))?;
-    print(&match args.output {
-        Output::Json => serde_json::to_string_pretty(&items).map_err(Failure::new)?,
-        Output::Table => show(args.what, &items),
-    })?;
+    match args.output {
+        Output::Json => print(&serde_json::to_string_pretty(&items).map_err(Failure::new)?)?,
+        Output::Table if items.is_empty() => say(none(args.what)),
+        Output::Table => print(&show(args.what, &items))?,
+    }
     Ok(Exit::Success)
+}
+
+fn none(what: What) -> &'static str {
+    match what {
+        What::Services => "there are no services",
+        What::Instances => "there are no instances",
+        What::Routes => "there are no routes, so there is no edge",
+        What::Certificates => "there are no certificates yet",
+    }
 }
 
 async fn items(client: Client<'_>, what: What) -> Result<Vec<Value>, Failure> {

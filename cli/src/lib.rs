@@ -41,6 +41,7 @@ mod exit;
 use std::process::ExitCode;
 
 use clap::Parser;
+use clap::error::ContextKind;
 
 use args::{Args, Verb};
 use exit::{Exit, Failure};
@@ -49,7 +50,7 @@ use exit::{Exit, Failure};
 pub fn main() -> ExitCode {
     let outcome = match Args::try_parse() {
         Ok(args) => run(args.verb),
-        Err(error) => usage(&error),
+        Err(error) => usage(error),
     };
     let exit = outcome.unwrap_or_else(|failure| {
         output::say(&failure.text);
@@ -70,12 +71,15 @@ fn run(verb: Verb) -> Result<Exit, Failure> {
         Verb::Proxy(args) => children::proxy(args),
         Verb::Controller(args) => children::controller(args),
         Verb::Exec(args) => children::exec(&args),
+        Verb::Guard { .. } => children::guard(),
         Verb::Daemon => up::daemon(),
     }
 }
 
 /// clap's own words; help and version are data, the rest is a mistake in the command line.
-fn usage(error: &clap::Error) -> Result<Exit, Failure> {
+fn usage(mut error: clap::Error) -> Result<Exit, Failure> {
+    // "To pass '--x' as a value, use '-- --x'": no value of ours begins with a dash.
+    error.remove(ContextKind::Suggested);
     let rendered = error.render();
     if error.use_stderr() {
         let colored = output::stderr_has_color();

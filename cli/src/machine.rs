@@ -35,6 +35,7 @@ pub(crate) fn state_dir(folder: &Path) -> Result<String, Failure> {
         return Err(Failure::new(format!("cannot write to `{}`", nearest.display()))
             .hint("choose another folder with --state-dir"));
     }
+    samspill_runtime::state::check_length(&absolute).map_err(failure)?;
     if let Some(running) = samspill_runtime::state::find(&absolute).map_err(failure)? {
         return Err(Failure::new(StateError::InUse { folder: folder.to_owned(), process: Some(running.pid) }));
     }

@@ -68,6 +68,18 @@ pub enum RunError {
     Executor(#[from] ExecutorError),
 }
 
+impl RunError {
+    /// Whether a further start would end the same way, until somebody does what the error says.
+    pub fn is_lasting(&self) -> bool {
+        match self {
+            // A controller that is being killed still has it for a moment.
+            Self::Store(OpenStoreError::InUse(_)) => false,
+            Self::Store(_) | Self::Authority(_) | Self::TrustDomain { .. } | Self::OwnCertificate(_) => true,
+            Self::System { .. } | Self::Api(_) | Self::Part(_) | Self::Executor(_) => false,
+        }
+    }
+}
+
 /// Runs the controller until the runtime has ended, or SIGTERM or SIGINT asks for it. Logs must have been set up.
 ///
 /// # Errors

@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use samspill_model::intent::{Intent, Service, Workload};
+use samspill_model::intent::{EdgeRoute, Intent, PathMatch, Program, Service, Workload};
 
 use crate::planner::Overrides;
 
-/// One sentence per difference, none for the first intent of all. Values are not shown: some are secrets.
+/// One sentence per difference, or one for all that is in the first intent. Values are not shown: some are secrets.
 pub(crate) fn describe(before: Option<&Intent>, overrides: &Overrides, after: &Intent) -> Vec<String> {
-    let Some(before) = before else { return Vec::new() };
+    let Some(before) = before else { return vec![all_new(after)] };
     let mut sentences = Vec::new();
     let workloads = |intent: &Intent| intent.workloads.iter().map(|w| (w.name.to_string(), w.clone())).collect();
     pairs(workloads(before), workloads(after), |name, pair| {
@@ -34,10 +34,36 @@ pub(crate) fn describe(before: Option<&Intent>, overrides: &Overrides, after: &I
             _ => None,
         });
     });
-    if before.routes != after.routes {
-        sentences.push("the routes of the edge have changed".to_owned());
-    }
+    let routes = |intent: &Intent| intent.routes.iter().map(|route| (path(route), route.clone())).collect();
+    pairs(routes(before), routes(after), |path, pair| {
+        sentences.extend(match pair {
+            (None, Some(_new)) => Some(format!("the route of {path} is new")),
+            (Some(_old), None) => Some(format!("the route of {path} is no longer in the files")),
+            (Some(old), Some(new)) if old != new => Some(format!("the route of {path} has changed")),
+            _ => None,
+        });
+    });
     sentences
+}
+
+fn all_new(intent: &Intent) -> String {
+    let contents =
+        [(intent.workloads.len(), "workload"), (intent.services.len(), "service"), (intent.routes.len(), "route")];
+    let some = contents.iter().filter(|(count, _what)| *count > 0);
+    let parts: Vec<String> = some.map(|(count, what)| counted(*count, what)).collect();
+    match &parts[..] {
+        [] => "the files want nothing to run".to_owned(),
+        [one] => format!("new in this state folder: {one}"),
+        [first @ .., last] => format!("new in this state folder: {} and {last}", first.join(", ")),
+    }
+}
+
+/// A path is matched once in all files.
+fn path(route: &EdgeRoute) -> String {
+    match &route.path {
+        PathMatch::Prefix(path) => path.clone(),
+        PathMatch::Exact(path) => format!("exactly {path}"),
+    }
 }
 
 /// Visits what is in one of them or in both, by name.
@@ -72,29 +98,62 @@ fn program(name: &str, old: &Workload, new: &Workload) -> Option<String> {
         ("labels", old.labels != new.labels),
         ("command", old.program.executable != new.program.executable || old.program.args != new.program.args),
         ("working directory", old.program.working_dir != new.program.working_dir),
-        ("environment", old.program.env != new.program.env || old.program.secret_env != new.program.secret_env),
         ("ports", old.ports != new.ports),
         ("probes", old.readiness != new.readiness || old.liveness != new.liveness),
         ("grace period", old.termination_grace_seconds != new.termination_grace_seconds),
     ];
-    let changed: Vec<&str> = differences.iter().filter(|(_what, differs)| *differs).map(|(what, _)| *what).collect();
+    let changed = differences.iter().filter(|(_what, differs)| *differs).map(|(what, _)| (*what).to_owned());
+    let changed: Vec<String> = changed.chain(environment(&old.program, &new.program)).collect();
     (!changed.is_empty()).then(|| format!("{name} has another {}", changed.join(", ")))
 }
 
+/// The names of the variables that differ.
+fn environment(old: &Program, new: &Program) -> Option<String> {
+    let names: BTreeSet<&str> = old.env.keys().chain(new.env.keys()).map(String::as_str).collect();
+    let differ = |name: &&str| old.env.get(*name) != new.env.get(*name);
+    let differing: Vec<&str> = names.into_iter().filter(differ).collect();
+    (!differing.is_empty()).then(|| format!("environment ({})", differing.join(", ")))
+}
+
 fn copies(replicas: u32) -> String {
-    if replicas == 1 { "1 replica".to_owned() } else { format!("{replicas} replicas") }
+    counted(replicas.try_into().unwrap_or(usize::MAX), "replica")
+}
+
+fn counted(count: usize, what: &str) -> String {
+    match count {
+        1 => format!("1 {what}"),
+        count => format!("{count} {what}s"),
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use samspill_model::name::WorkloadName;
+    use samspill_model::intent::WeightedService;
+    use samspill_model::name::{ServicePort, WorkloadName};
 
     use super::*;
     use crate::fixtures;
 
     #[test]
-    fn the_first_intent_changes_nothing() {
-        assert!(describe(None, &Overrides::new(), &fixtures::intent("invoicing", 2)).is_empty());
+    fn the_first_intent_is_told_in_one_sentence() {
+        let mut intent = fixtures::intent("invoicing", 2);
+        intent.workloads.push(fixtures::workload("booking", 1));
+        assert_eq!(describe(None, &Overrides::new(), &intent), ["new in this state folder: 2 workloads and 1 service"]);
+        intent.routes.push(route("/", 1));
+        assert_eq!(
+            describe(None, &Overrides::new(), &intent),
+            ["new in this state folder: 2 workloads, 1 service and 1 route"]
+        );
+        assert_eq!(describe(None, &Overrides::new(), &Intent::default()), ["the files want nothing to run"]);
+    }
+
+    fn route(path: &str, weight: u32) -> EdgeRoute {
+        EdgeRoute {
+            route: "craterate/edge".to_owned(),
+            path: PathMatch::Prefix(path.to_owned()),
+            rewrite: None,
+            backends: vec![WeightedService { service: ServicePort::new("invoicing", "craterate", 80), weight }],
+        }
     }
 
     #[test]
@@ -108,16 +167,21 @@ mod tests {
         after.workloads.push(fixtures::workload("tracking", 1));
         after.workloads.push(fixtures::workload("statistics", 1));
         after.services.clear();
+        before.routes = vec![route("/", 1), route("/a", 1), route("/b", 1)];
+        after.routes = vec![route("/c", 1), route("/b", 2), route("/", 1)];
         let overrides = Overrides::from([(WorkloadName::new("craterate", "invoicing"), 5)]);
         assert_eq!(
             describe(Some(&before), &overrides, &after),
             [
                 "craterate/booking is no longer in the files and is stopped",
                 "craterate/invoicing was scaled to 5 by hand and has 2 replicas again, as the files say",
-                "craterate/invoicing has another version, environment",
+                "craterate/invoicing has another version, environment (PASSWORD)",
                 "craterate/statistics is new, with 1 replica",
                 "craterate/tracking has 1 replica instead of 3",
                 "service craterate/invoicing is no longer in the files",
+                "the route of /a is no longer in the files",
+                "the route of /b has changed",
+                "the route of /c is new",
             ]
         );
         assert!(describe(Some(&after), &Overrides::new(), &after).is_empty());

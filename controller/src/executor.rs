@@ -29,8 +29,8 @@ use crate::store::{Store, Stored, WriteError};
 /// When a plan that could not be written (a full disk) is tried again, unless something happens before.
 const RETRY: Duration = Duration::from_secs(5);
 
-/// The largest wish that is no slip of the finger on one machine.
-const MAX_REPLICAS: u32 = 1000;
+/// The largest wish that is no slip of the finger on one machine; the files may say no more either.
+const MAX_REPLICAS: u32 = 250;
 
 /// What is wanted, observed and told, all as of one moment.
 #[derive(Debug)]
@@ -77,7 +77,7 @@ pub(crate) enum ScaleError {
     Unknown { name: String, known: String },
     #[error("`{name}` is {candidates}; say which, as namespace/name")]
     Ambiguous { name: String, candidates: String },
-    #[error("{0} replicas are more than {MAX_REPLICAS}")]
+    #[error("{0} replicas are too many for one machine; {MAX_REPLICAS} is the most")]
     TooMany(u32),
     #[error("the wish could not be written down")]
     Write(#[source] WriteError),

@@ -50,8 +50,7 @@ impl Admin {
             let admin = self.clone();
             async move { Ok::<_, Infallible>(admin.answer(request).await) }
         });
-        let connection =
-            http1::Builder::new().timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), service);
+        let connection = http1::Builder::new().timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), service);
         task::spawn("admin connection", async move {
             if let Err(error) = connection.await {
                 tracing::debug!(%error, "an admin connection broke");

@@ -16,8 +16,8 @@ use samspill_engine::metrics::{Metrics, Side, Traffic, TrafficKey};
 use samspill_engine::observe::Observation;
 use samspill_engine::{Body, Engine, Failure, Outgoing, Reason};
 use samspill_net::drain::DrainWatch;
-use samspill_net::task;
 use samspill_net::gate::{self, Malformed, Verdict};
+use samspill_net::task;
 use samspill_observability::context::TraceContext;
 use samspill_observability::conventions::attribute;
 use samspill_observability::export::SpanSender;
@@ -44,7 +44,8 @@ impl Edge {
     pub(crate) fn new(shared: &Shared, engine: Arc<Engine>) -> Self {
         let Shared { config, metrics, spans, .. } = shared.clone();
         let source = "stranger".to_owned();
-        let traffic = metrics.traffic(TrafficKey { side: Side::Edge, source, destination: config.workload.to_string() });
+        let traffic =
+            metrics.traffic(TrafficKey { side: Side::Edge, source, destination: config.workload.to_string() });
         Self { config, engine, metrics, spans, traffic }
     }
 
@@ -68,7 +69,7 @@ struct Stranger {
 }
 
 impl Handler for Stranger {
-    async fn handle(self: Arc<Self>, request: Request<Incoming>, verdict: Option<Arc<Verdict>>) -> Response<Body> {
+    async fn handle(self: Arc<Self>, request: Request<Incoming>, verdict: Option<Verdict>) -> Response<Body> {
         let edge = &self.edge;
         let is_grpc = is_grpc(request.headers());
 
@@ -81,10 +82,8 @@ impl Handler for Stranger {
             return rescue::malformed(&malformed, is_grpc, &edge.metrics);
         }
         if parts.method == Method::CONNECT {
-            let refusal = Malformed {
-                status: StatusCode::METHOD_NOT_ALLOWED,
-                detail: "the edge opens no tunnels".into(),
-            };
+            let refusal =
+                Malformed { status: StatusCode::METHOD_NOT_ALLOWED, detail: "the edge opens no tunnels".into() };
             return rescue::malformed(&refusal, is_grpc, &edge.metrics);
         }
         let mut request = Request::from_parts(parts, Body::from(body));
@@ -93,8 +92,7 @@ impl Handler for Stranger {
         let strangers = TraceContext::parse(request.headers());
         let context = TraceContext::new_root(edge.config.samples());
         let begin = (SpanKind::Server, Side::Edge);
-        let mut observation =
-            Observation::begin(&edge.spans, begin, &context, None, &request, edge.traffic.begin());
+        let mut observation = Observation::begin(&edge.spans, begin, &context, None, &request, edge.traffic.begin());
         observation.describe(|record| {
             record.links.extend(strangers);
             record.set(attribute::CLIENT_ADDRESS, self.from.ip().to_string());
@@ -138,7 +136,8 @@ impl Stranger {
     ) -> Result<Response<Body>, Failure> {
         let backend = self.edge.engine.route(&RoutesOf::Edge, request.uri_mut()).await?;
         let mut response = self.edge.engine.forward(&Outgoing { backend, authority, parent }, request).await?;
-        remove_hop_by_hop(response.headers_mut()).map_err(|error| Failure::new(Reason::UpstreamReset).caused_by(error))?;
+        remove_hop_by_hop(response.headers_mut())
+            .map_err(|error| Failure::new(Reason::UpstreamReset).caused_by(error))?;
         Ok(response)
     }
 }

@@ -5,7 +5,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use http::{HeaderValue, Request, Response};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use samspill_engine::connection::Lifetime;
 use samspill_engine::endpoint::{Endpoint, SendError};
@@ -18,8 +18,8 @@ use samspill_identity::{IdentityStore, Peer};
 use samspill_model::identity::SpiffeId;
 use samspill_model::snapshot::Inbound as InboundSnapshot;
 use samspill_net::drain::DrainWatch;
+use samspill_net::gate::{self, HttpVersion, Malformed, Verdict};
 use samspill_net::task;
-use samspill_net::gate::{self, HttpVersion, Verdict};
 use samspill_observability::context::TraceContext;
 use samspill_observability::conventions::attribute;
 use samspill_observability::export::SpanSender;
@@ -70,9 +70,13 @@ impl Inbound {
         let _open = self.metrics.connection(Side::Inbound);
 
         // Mutual TLS: without a certificate of our trust domain nothing is read.
-        let identity = tokio::select! {
-            identity = self.identity.ready() => identity,
-            () = drain.started() => return,
+        let identity = match self.identity.current() {
+            // While draining, too: a late caller is served, and told to go.
+            Some(identity) => identity,
+            None => tokio::select! {
+                identity = self.identity.ready() => identity,
+                () = drain.started() => return,
+            },
         };
         let accepted = identity.accept(stream, ALPN).await;
         self.metrics.handshake(Side::Inbound, accepted.is_ok());
@@ -150,7 +154,7 @@ impl Caller {
 }
 
 impl Handler for Caller {
-    async fn handle(self: Arc<Self>, request: Request<Incoming>, verdict: Option<Arc<Verdict>>) -> Response<Body> {
+    async fn handle(self: Arc<Self>, request: Request<Incoming>, verdict: Option<Verdict>) -> Response<Body> {
         let is_grpc = is_grpc(request.headers());
         let metrics = &self.inbound.metrics;
 
@@ -161,6 +165,11 @@ impl Handler for Caller {
         let (parts, body) = request.into_parts();
         if let Err(malformed) = gate::check_request(&parts) {
             return rescue::malformed(&malformed, is_grpc, metrics);
+        }
+        if parts.method == Method::CONNECT {
+            let detail = "a sidecar opens no tunnels to its workload".into();
+            let refusal = Malformed { status: StatusCode::METHOD_NOT_ALLOWED, detail };
+            return rescue::malformed(&refusal, is_grpc, metrics);
         }
         let mut request = Request::from_parts(parts, Body::from(body));
 

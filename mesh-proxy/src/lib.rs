@@ -13,6 +13,8 @@ mod app;
 
 mod listen;
 
+mod linger;
+
 mod outbound;
 
 mod inbound;

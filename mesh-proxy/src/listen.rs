@@ -12,13 +12,19 @@ use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use samspill_engine::Body;
-use samspill_engine::connection::Lifetime;
+use samspill_engine::connection::{HEAD_BYTES, Lifetime};
 use samspill_net::drain::DrainWatch;
 use samspill_net::gate::{self, Http1Guard, HttpVersion, Limits, Verdict};
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use crate::linger::Lingering;
+
 /// How long a client may take to say its first 24 bytes.
 const PREFACE_DEADLINE: Duration = Duration::from_secs(10);
+
+/// How long an HTTP/1 connection may be idle between two requests: longer than any client of ours keeps one, so that it is the
+/// client that closes it.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(5 * 60);
 
 /// How long idle HTTP/1 connections are left open while draining. Closing one at once would lose a request that is already
 /// on its way; each that sends one within this time is answered and told to close.
@@ -37,7 +43,7 @@ pub(crate) trait Handler: Send + Sync + 'static {
     fn handle(
         self: Arc<Self>,
         request: Request<Incoming>,
-        verdict: Option<Arc<Verdict>>,
+        verdict: Option<Verdict>,
     ) -> impl Future<Output = Response<Body>> + Send;
 }
 
@@ -58,7 +64,8 @@ where
 {
     let detected = tokio::select! {
         detected = gate::detect(io, PREFACE_DEADLINE) => detected,
-        () = ending.drain.started() => return,
+        // Its first request may be on its way.
+        () = drained(&ending.drain) => return,
     };
     match detected {
         Ok((version, io)) => serve(io, version, handler, ending).await,
@@ -83,12 +90,11 @@ where
     IO: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     H: Handler,
 {
-    let (guarded, verdict) = Http1Guard::new(io, Limits::default());
-    let verdict = Arc::new(verdict);
+    let (guarded, verdict) = Http1Guard::new(Lingering::new(io), Limits::default());
     let drain = ending.drain.clone();
     let lifetime = ending.lifetime;
     let service = service_fn(move |request: Request<Incoming>| {
-        let answering = Arc::clone(&handler).handle(request, Some(Arc::clone(&verdict)));
+        let answering = Arc::clone(&handler).handle(request, Some(verdict.clone()));
         let drain = drain.clone();
         async move {
             let mut response = answering.await;
@@ -100,7 +106,8 @@ where
         }
     });
     let mut builder = http1::Builder::new();
-    builder.half_close(false).max_headers(Limits::default().headers);
+    // hyper sees no head before the guard has it whole: what it takes for a slow head is an idle connection.
+    builder.half_close(false).timer(TokioTimer::new()).header_read_timeout(IDLE_TIMEOUT);
     let mut connection = pin!(builder.serve_connection(TokioIo::new(guarded), service).with_upgrades());
     tokio::select! {
         ended = &mut connection => return log_end(ended),
@@ -133,6 +140,7 @@ where
             .max_concurrent_streams(MAX_CONCURRENT_STREAMS)
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
+            .max_header_list_size(HEAD_BYTES)
             .serve_connection(TokioIo::new(io), service)
     );
     tokio::select! {

@@ -39,7 +39,7 @@ pub(crate) struct Outbound {
 }
 
 impl Handler for Outbound {
-    async fn handle(self: Arc<Self>, request: Request<Incoming>, verdict: Option<Arc<Verdict>>) -> Response<Body> {
+    async fn handle(self: Arc<Self>, request: Request<Incoming>, verdict: Option<Verdict>) -> Response<Body> {
         let is_grpc = is_grpc(request.headers());
 
         // Gate: a malformed request is answered by its own status, and its connection ends.
@@ -53,7 +53,7 @@ impl Handler for Outbound {
         let request = Request::from_parts(parts, body);
 
         let answered = if request.method() == Method::CONNECT {
-            self.open_tunnel(request, verdict.as_deref()).await
+            self.open_tunnel(request, verdict.as_ref()).await
         } else {
             self.forward(request).await
         };
@@ -104,7 +104,8 @@ impl Outbound {
         // Route and forward.
         let backend = self.engine.route(&RoutesOf::Service(name), request.uri_mut()).await?;
         let mut response = self.engine.forward(&Outgoing { backend, authority, parent }, request).await?;
-        remove_hop_by_hop(response.headers_mut()).map_err(|error| Failure::new(Reason::UpstreamReset).caused_by(error))?;
+        remove_hop_by_hop(response.headers_mut())
+            .map_err(|error| Failure::new(Reason::UpstreamReset).caused_by(error))?;
         Ok(response)
     }
 

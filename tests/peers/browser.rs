@@ -1,5 +1,6 @@
 //! A customer: a real browser that fills the forms and reads the pages.
 
+use samspill_testkit::wait_until;
 use serde_json::json;
 
 use super::webdriver::{Browser, Scripts};
@@ -25,17 +26,16 @@ async fn a_customer_books_follows_and_pays_in_a_browser() {
     ledger::check(&mesh, std::slice::from_ref(&id)).await;
 
     // Follow the parcel, from the thank-you page and by the carrier's form.
-    let [tracking_id, invoice_id] = ["#tracking-id", "#invoice-id"].map(|css| browser.text(css));
-    let (tracking_id, invoice_id) = (tracking_id.await, invoice_id.await);
+    let (tracking_id, invoice_id) = (browser.text("#tracking-id").await, browser.text("#invoice-id").await);
     browser.click("#follow").await;
     browser.reads("#booking-id", &id).await;
     assert_eq!(browser.text("#tracking-id").await, tracking_id);
-    assert_eq!(browser.text("#parcel-status").await, "booked");
+    assert_eq!(browser.text("#parcel-status").await, "registered");
     browser.picture("4-followed").await;
     browser.click("#parcel summary").await;
     browser.fill("#place", "Svinesund").await;
     browser.click("#parcel button[value=in-transit]").await;
-    browser.reads("#parcel-status", "in-transit").await;
+    browser.reads("#parcel-status", "in transit").await;
     let events = browser.texts("#events li").await;
     assert!(events.len() == 1 && events[0].contains("Svinesund"), "{events:?}");
 
@@ -45,6 +45,9 @@ async fn a_customer_books_follows_and_pays_in_a_browser() {
     browser.click("#invoice button").await;
     browser.reads("#invoice-status", "paid").await;
     browser.picture("5-paid").await;
+    browser.fill("#place", "Stockholm").await;
+    browser.click("#parcel button[value=delivered]").await;
+    browser.reads("#parcel-status", "delivered").await;
 
     // Who served, and the whole way of this very page.
     let served_by = browser.texts("#served-by li").await;
@@ -57,10 +60,11 @@ async fn a_customer_books_follows_and_pays_in_a_browser() {
         let text = String::from_utf8_lossy(&waterfall.stdout).into_owned();
         ["shipping-application", "parcel-tracking", "invoicing"].iter().all(|service| text.contains(service))
     };
-    samspill_testkit::wait_until("the page's trace is known", is_traced).await;
+    wait_until("the page's trace is known", is_traced).await;
 
     a_mistake_is_told_by_its_field(&browser, &mesh).await;
     a_narrow_window_needs_no_scrolling_sideways(&browser, &mesh, &id).await;
+    what_is_away_takes_nothing_else_with_it(&browser, &mesh, &id).await;
 }
 
 /// The counter's form refuses, keeps what was written, and says why.
@@ -73,22 +77,38 @@ async fn a_mistake_is_told_by_its_field(browser: &Browser, mesh: &Mesh) {
     assert!(message.contains("weight"), "{message}");
     assert_eq!(browser.property("#weight", "value").await, json!("as much as a cat"));
     browser.picture("6-mistake").await;
+    browser.open(&format!("http://{}/?from=NO&to=SE&weight=2,5", mesh.edge)).await;
+    browser.click("form[action='/bookings'] button").await;
+    for css in ["#wrong-sender", "#wrong-recipient"] {
+        assert!(!browser.text(css).await.is_empty(), "{css}");
+    }
+    browser.picture("7-nobody").await;
     browser.open(&format!("http://{}/bookings/nothing", mesh.edge)).await;
     assert_eq!(browser.text("h1").await, "No such booking");
-    browser.picture("7-nowhere").await;
+    browser.picture("8-nowhere").await;
 }
 
 async fn a_narrow_window_needs_no_scrolling_sideways(browser: &Browser, mesh: &Mesh, id: &str) {
     browser.width(360).await;
-    for (name, path) in [
-        ("8-narrow-price", "/?from=NO&to=SE&weight=2.5".to_owned()),
-        ("9-narrow-booking", format!("/bookings/{id}")),
-    ] {
+    for (name, path) in
+        [("9-narrow-price", "/?from=NO&to=SE&weight=2.5".to_owned()), ("10-narrow-booking", format!("/bookings/{id}"))]
+    {
         browser.open(&format!("http://{}{path}", mesh.edge)).await;
         browser.picture(name).await;
         let width = browser.property("html", "scrollWidth").await;
         assert_eq!(width, json!(360), "{path}");
     }
+}
+
+/// No copy of invoicing runs: the page says so, and shows the parcel all the same.
+async fn what_is_away_takes_nothing_else_with_it(browser: &Browser, mesh: &Mesh, id: &str) {
+    mesh.said(&["scale", "invoicing", "--replicas", "0"]);
+    wait_until("invoicing is away", async || mesh.instances("invoicing").await.is_empty()).await;
+    browser.open(&format!("http://{}/bookings/{id}", mesh.edge)).await;
+    assert_eq!(browser.text("#parcel-status").await, "delivered");
+    let message = browser.text("#invoice .message").await;
+    assert!(message.contains("cannot be shown now"), "{message}");
+    browser.picture("11-narrow-away").await;
 }
 
 #[tokio::test]

@@ -17,8 +17,10 @@ use super::{from_base64, target};
 use crate::web;
 
 /// No window, no sandbox (a test may run as root), and no word to anybody but the page.
-const ARGUMENTS: [&str; 8] = [
+const ARGUMENTS: [&str; 10] = [
     "--headless",
+    "--window-size=1024,800",
+    "--hide-scrollbars",
     "--no-sandbox",
     "--disable-gpu",
     "--disable-quic",

@@ -39,7 +39,10 @@ pub(crate) fn run() -> Result<()> {
 fn up(clone: &Path) -> Result<Duration> {
     let samspill = ["run", "--release", "--quiet", "--"];
     let begun = Instant::now();
-    run_command(&mut in_clone(clone, &[&samspill[..], &["up", "examples/craterate", "--detach", "--http-port", "0"]].concat()))?;
+    run_command(&mut in_clone(
+        clone,
+        &[&samspill[..], &["up", "examples/craterate", "--detach", "--http-port", "0"]].concat(),
+    ))?;
     let took = begun.elapsed();
     run_command(&mut in_clone(clone, &[&samspill[..], &["down"]].concat()))?;
     Ok(took)
@@ -54,5 +57,9 @@ fn in_clone(clone: &Path, arguments: &[&str]) -> Command {
 
 fn shown(time: Duration) -> String {
     let seconds = time.as_secs();
-    if seconds < 60 { format!("{:.1} s", time.as_secs_f64()) } else { format!("{} min {} s", seconds / 60, seconds % 60) }
+    if seconds < 60 {
+        format!("{:.1} s", time.as_secs_f64())
+    } else {
+        format!("{} min {} s", seconds / 60, seconds % 60)
+    }
 }

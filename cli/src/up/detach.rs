@@ -12,7 +12,7 @@ use samspill_runtime::state;
 
 use crate::client::{Client, Server, block_on};
 use crate::exit::{Exit, Failure, failure};
-use crate::output::{print, say, stdout_has_color};
+use crate::output::{print, say, stdout_has_color, width};
 
 use super::launch::Launch;
 use super::run::{Audience, run};
@@ -69,7 +69,7 @@ async fn wait_until_ready(launch: &Launch, child: &mut Child, log: &Path) -> Res
         if let Some(view) = view.as_ref().filter(|view| view.ready) {
             // What a person in the foreground would have seen.
             say(read(log).trim_end());
-            print(&screen::screen(launch, view, screen::Stop::Command, stdout_has_color()))?;
+            print(&screen::screen(launch, view, screen::Stop::Command, width(), stdout_has_color()))?;
             return Ok(Exit::Success);
         }
         looks += 1;

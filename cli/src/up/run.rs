@@ -7,14 +7,14 @@ use samspill_net::task::spawn;
 use samspill_observability::span::Resource;
 use samspill_observability::telemetry::{self, LogFormat};
 use samspill_runtime::api::StatusView;
-use samspill_runtime::{Event, Runtime, Shutdown};
+use samspill_runtime::{Event, GaveUp, Runtime, Shutdown};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::watch;
 
 use crate::environment;
 use crate::exit::{Exit, Failure, failure};
-use crate::output::{print, say, stdout_has_color};
+use crate::output::{print, say, stdout_has_color, width};
 
 use super::launch::Launch;
 use super::screen;
@@ -50,11 +50,16 @@ pub(super) fn run(launch: Launch, audience: Audience) -> Result<Exit, Failure> {
             spawn("signals", stop_on(stream?, mesh.shutdown(), Arc::clone(&stops)));
         }
         spawn("screen", show(events, mesh.status(), launch, audience));
-        Box::pin(mesh.run()).await;
+        Box::pin(mesh.run()).await.map_err(|error| gave_up(&error))?;
         say("stopped");
         // The first signal is the usual way to end; a further one has cut the drain short.
         Ok(if stops.load(Ordering::Relaxed) > 1 { Exit::Interrupted } else { Exit::Success })
     })
+}
+
+/// The words of the controller, which ends as this command does.
+fn gave_up(error: &GaveUp) -> Failure {
+    Failure::new(error.to_string().trim_start_matches("error: "))
 }
 
 async fn stop_on(mut signals: Signal, shutdown: Shutdown, stops: Arc<AtomicU32>) {
@@ -75,7 +80,7 @@ async fn show(
         match event {
             Event::AllReady if audience == Audience::Person => {
                 let view = StatusView::from(&*status.borrow());
-                let screen = screen::screen(&launch, &view, screen::Stop::Keys, stdout_has_color());
+                let screen = screen::screen(&launch, &view, screen::Stop::Keys, width(), stdout_has_color());
                 // Without a reader the mesh goes on.
                 let _ = print(&screen);
             }

@@ -6,7 +6,7 @@ use samspill_model::intent::{EdgeRoute, Intent, PathMatch};
 use samspill_model::name::WorkloadName;
 use samspill_runtime::api::{InstanceView, StatusView};
 
-use crate::table::table;
+use crate::table::narrow_table;
 
 use super::launch::Launch;
 
@@ -22,20 +22,33 @@ pub(super) enum Stop {
     Command,
 }
 
-/// The ready screen.
-pub(super) fn screen(launch: &Launch, view: &StatusView, stop: Stop, color: bool) -> String {
+/// A line to copy, and what to know about it.
+struct Line {
+    title: String,
+    command: String,
+    note: String,
+}
+
+/// The ready screen, for a terminal of `width` columns. A line to copy is never broken by us.
+pub(super) fn screen(launch: &Launch, view: &StatusView, stop: Stop, width: usize, color: bool) -> String {
     let edge = view.edge.as_ref().map(|edge| format!("http://{}", edge.address));
-    let mut text = format!("\n{}\n", services(&launch.intent, view, edge.as_deref()));
+    let mut text = format!("\n{}\n", services(&launch.intent, view, width));
     let lines = lines(launch, view, edge.as_deref(), stop);
-    let width = lines.iter().map(|(title, _)| title.chars().count()).max().unwrap_or(0);
-    for (title, line) in lines {
-        let (on, off) = if color { (BOLD, PLAIN) } else { ("", "") };
-        text.push_str(&format!("{on}{title:width$}{off}   {line}\n"));
+    let titles = lines.iter().map(|line| line.title.chars().count()).max().unwrap_or(0);
+    let (on, off) = if color { (BOLD, PLAIN) } else { ("", "") };
+    for Line { title, command, note } in lines {
+        text.push_str(&format!("{on}{title:titles$}{off}   {command}"));
+        if !note.is_empty() {
+            let fits = titles + 3 + command.chars().count() + 3 + note.chars().count() <= width;
+            let indent = if fits { "   ".to_owned() } else { format!("\n{:titles$}   ", "") };
+            text.push_str(&format!("{indent}({note})"));
+        }
+        text.push('\n');
     }
     text
 }
 
-fn services(intent: &Intent, view: &StatusView, edge: Option<&str>) -> String {
+fn services(intent: &Intent, view: &StatusView, width: usize) -> String {
     let mut by_workload: BTreeMap<WorkloadName, Vec<&InstanceView>> = BTreeMap::new();
     for instance in &view.instances {
         by_workload.entry(WorkloadName::new(&instance.namespace, &instance.service)).or_default().push(instance);
@@ -51,15 +64,15 @@ fn services(intent: &Intent, view: &StatusView, edge: Option<&str>) -> String {
             versions.into_iter().collect::<Vec<_>>().join(", "),
             format!("{ready}/{}", instances.len()),
             Some(addresses.collect::<Vec<_>>().join(" ")).filter(|text| !text.is_empty()).unwrap_or_else(none),
-            edge.and_then(|edge| public_address(intent, name, edge)).unwrap_or_else(none),
+            public_path(intent, name).unwrap_or_else(none),
         ]
     };
     let rows: Vec<_> = by_workload.iter().map(row).collect();
-    table(&["SERVICE", "VERSION", "READY", "INSTANCES", "AT THE EDGE"], &rows)
+    narrow_table(&["SERVICE", "VERSION", "READY", "INSTANCES", "AT THE EDGE"], &rows, width)
 }
 
 /// Where strangers reach a workload: the shortest path that leads to it.
-fn public_address(intent: &Intent, workload: &WorkloadName, edge: &str) -> Option<String> {
+fn public_path(intent: &Intent, workload: &WorkloadName) -> Option<String> {
     let workload = intent.workloads.iter().find(|candidate| candidate.name == *workload)?;
     let leads_there = |route: &&EdgeRoute| {
         route.backends.iter().any(|backend| {
@@ -70,7 +83,7 @@ fn public_address(intent: &Intent, workload: &WorkloadName, edge: &str) -> Optio
         })
     };
     let paths = intent.routes.iter().filter(leads_there).map(path);
-    paths.min_by_key(|path| path.len()).map(|path| format!("{edge}{path}"))
+    paths.min_by_key(|path| path.len()).map(str::to_owned)
 }
 
 fn path(route: &EdgeRoute) -> &str {
@@ -79,34 +92,35 @@ fn path(route: &EdgeRoute) -> &str {
     }
 }
 
-fn lines(launch: &Launch, view: &StatusView, edge: Option<&str>, stop: Stop) -> Vec<(String, String)> {
+fn lines(launch: &Launch, view: &StatusView, edge: Option<&str>, stop: Stop) -> Vec<Line> {
     let mut lines = Vec::new();
-    let mut push = |title: &str, line: String| lines.push((title.to_owned(), line));
+    let mut push = |title: &str, command: String, note: &str| {
+        lines.push(Line { title: title.to_owned(), command, note: note.to_owned() });
+    };
     if let Some(edge) = edge {
         if launch.intent.routes.iter().any(|route| path(route) == "/") {
-            push("open the page", format!("{edge}/"));
+            push("open the page", format!("{edge}/"), "");
         }
-        for (title, line) in &launch.examples {
-            push(title, line.replace("$(EDGE)", edge));
+        for (title, command) in &launch.examples {
+            push(title, command.replace("$(EDGE)", edge), "");
         }
         if let (true, Some(route)) = (launch.examples.is_empty(), launch.intent.routes.last()) {
-            push("try it", format!("curl -i {edge}{}", path(route)));
+            push("try it", format!("curl -i {edge}{}", path(route)), "");
         }
-        push(
-            "follow it",
-            format!("{}   (ID: see the header `traceresponse` of an answer)", launch.command.verb("trace ID")),
-        );
+        push("follow it", launch.command.verb("trace ID"), "ID: the header `traceresponse` of an answer");
     }
     if let Some((instance, pid)) = victim(view) {
-        push("break it", format!("kill -9 {pid}   ({instance}: the others answer, and it is back in a moment)"));
+        let note = format!("{instance}: the others answer, and it is back in a moment");
+        push("break it", format!("kill -9 {pid}"), &note);
     }
-    push("look inside", launch.command.verb("get instances"));
+    push("look inside", launch.command.verb("get instances"), "");
     push(
         "stop",
         match stop {
             Stop::Keys => "Ctrl-C".to_owned(),
             Stop::Command => launch.command.verb("down"),
         },
+        "",
     );
     lines
 }

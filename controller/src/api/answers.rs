@@ -169,6 +169,19 @@ impl From<Scaled> for ScaleAnswer {
 }
 
 fn rfc3339(time: SystemTime) -> Option<String> {
-    // A date that RFC 3339 cannot say is later than any certificate's.
-    OffsetDateTime::from(time).format(&Rfc3339).ok()
+    // A certificate has no fractions of a second, and a date that RFC 3339 cannot say is later than any certificate's.
+    OffsetDateTime::from(time).truncate_to_second().format(&Rfc3339).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_date_has_no_fractions_of_a_second() {
+        let end = SystemTime::UNIX_EPOCH + Duration::new(1_795_403_155, 999_999_999);
+        assert_eq!(rfc3339(end).as_deref(), Some("2026-11-23T03:05:55Z"));
+    }
 }

@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 
 use futures_util::stream;
+use samspill_model::inventory::ProxyProcess;
 use samspill_model::plan::InstanceState;
 use tempfile::TempDir;
 
@@ -55,10 +56,27 @@ impl Around {
         let plan = self.next_plan().await;
         let instance = fixtures::instance(&plan.instances[0].name, &plan.workloads[0].name);
         let inventory = Inventory { generation: plan.generation, instances: vec![instance], edge: None };
-        self.runtime.send(ToController::Inventory(inventory.clone())).unwrap();
-        let is_heard = |view: &Option<Arc<View>>| view.as_ref().is_some_and(|view| *view.inventory == inventory);
-        self.view.wait_for(is_heard).await.unwrap();
+        self.hears(&inventory).await;
         inventory
+    }
+
+    async fn hears(&mut self, inventory: &Inventory) {
+        self.runtime.send(ToController::Inventory(inventory.clone())).unwrap();
+        let is_heard = |view: &Option<Arc<View>>| view.as_ref().is_some_and(|view| *view.inventory == *inventory);
+        self.view.wait_for(is_heard).await.unwrap();
+    }
+
+    /// Returns when all that was said before has been acted on: after each wish the loop looks at everything, and the second
+    /// one is answered after that. Both change nothing.
+    async fn settled(&mut self) {
+        for _wish in 0..2 {
+            self.scale(0).await;
+        }
+    }
+
+    fn acknowledges(&self, generations: &[(&str, Generation)]) {
+        let generations = generations.iter().map(|(node, generation)| ((*node).to_owned(), *generation));
+        self.acks.send_replace(generations.collect());
     }
 
     async fn scale(&mut self, replicas: u32) -> Generation {
@@ -81,15 +99,60 @@ async fn a_proxy_that_says_nothing_is_waited_for_half_a_minute() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_edge_that_is_not_up_is_not_waited_for_and_one_that_comes_up_is() {
+    let mut around = start();
+    let mut inventory = around.up().await;
+    let before = Instant::now();
+    let since = around.scale(0).await;
+    around.next_plan().await;
+
+    // The edge is there before the sidecar has acknowledged: it may have been told of the instance.
+    inventory.generation = since;
+    inventory.edge = Some(ProxyProcess { pid: 7, token_sha256: String::new() });
+    around.hears(&inventory).await;
+    around.acknowledges(&[("invoicing.craterate-0", since)]);
+    around.settled().await;
+    assert!(around.told.is_empty(), "the edge has said nothing");
+
+    // It connects, and has not taken it yet.
+    around.acknowledges(&[("invoicing.craterate-0", since), ("edge", Generation(0))]);
+    around.settled().await;
+    assert!(around.told.is_empty(), "the edge is behind");
+
+    // It ends. What replaces it will hear the newest only.
+    inventory.edge = None;
+    around.hears(&inventory).await;
+    assert_eq!(around.next_plan().await.instances[0].state, InstanceState::Stop);
+    assert!(before.elapsed() < Duration::from_secs(30));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_proxy_that_comes_back_in_the_middle_of_a_withdrawal_is_waited_for() {
+    let mut around = start();
+    let inventory = around.up().await;
+    around.acknowledges(&[("invoicing.craterate-0", inventory.generation)]);
+    let before = Instant::now();
+    let since = around.scale(0).await;
+    around.next_plan().await;
+    // Gone, and there again with all that it had: the withdrawn instance, too.
+    for generations in [&[][..], &[("invoicing.craterate-0", Generation(0))]] {
+        around.acknowledges(generations);
+        around.settled().await;
+        assert!(around.told.is_empty(), "it may still send to the instance");
+    }
+    around.acknowledges(&[("invoicing.craterate-0", since)]);
+    assert_eq!(around.next_plan().await.instances[0].state, InstanceState::Stop);
+    assert!(before.elapsed() < Duration::from_secs(30));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_proxy_that_has_acknowledged_is_not_waited_for() {
     let mut around = start();
     let mut inventory = around.up().await;
     let before = Instant::now();
     let since = around.scale(0).await;
     around.next_plan().await;
-    around.acks.send_modify(|acks| {
-        acks.insert("invoicing.craterate-0".to_owned(), since);
-    });
+    around.acknowledges(&[("invoicing.craterate-0", since)]);
     assert_eq!(around.next_plan().await.instances[0].state, InstanceState::Stop);
     assert!(before.elapsed() < Duration::from_secs(30));
 

@@ -19,6 +19,10 @@ const UNKNOWN: Duration = Duration::from_millis(1);
 /// What a failure counts as: slow enough that any working endpoint is preferred until the memory of it decays.
 pub(crate) const FAILURE: Duration = Duration::from_secs(5);
 
+/// What is less by less than this is taken for equal, and the draw decides. Without it the eldest of idle endpoints, whose
+/// memory has faded for some nanoseconds more, would always win.
+const CLEARLY_LESS: f64 = 0.9;
+
 /// How busy an endpoint is, as one worker sees it: peak EWMA of the time to the response head, times the requests in
 /// flight.
 ///
@@ -100,13 +104,10 @@ pub(crate) fn pick<'a>(endpoints: &'a [Arc<Endpoint>], tried: &[Arc<Endpoint>]) 
         count => {
             let first = rand::rng().random_range(0..count);
             let second = (first + rand::rng().random_range(1..count)) % count;
-            let (a, b) = if tried.is_empty() {
-                (&endpoints[first], &endpoints[second])
-            } else {
-                (nth(first)?, nth(second)?)
-            };
+            let (a, b) =
+                if tried.is_empty() { (&endpoints[first], &endpoints[second]) } else { (nth(first)?, nth(second)?) };
             let now = Instant::now();
-            Some(if b.load.score(now) < a.load.score(now) { b } else { a })
+            Some(if b.load.score(now) < a.load.score(now) * CLEARLY_LESS { b } else { a })
         }
     }
 }

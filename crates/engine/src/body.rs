@@ -30,6 +30,22 @@ pub trait Observer: Send + Sync + fmt::Debug {
     fn failed(&mut self, error: &(dyn Error + Send + Sync + 'static));
 }
 
+/// At the edge an attempt is observed, and the request that it is for.
+#[derive(Debug)]
+struct Both(Box<dyn Observer>, Box<dyn Observer>);
+
+impl Observer for Both {
+    fn trailers(&mut self, trailers: &HeaderMap) {
+        self.0.trailers(trailers);
+        self.1.trailers(trailers);
+    }
+
+    fn failed(&mut self, error: &(dyn Error + Send + Sync + 'static)) {
+        self.0.failed(error);
+        self.1.failed(error);
+    }
+}
+
 #[derive(Debug)]
 enum Kind {
     Full(Option<Bytes>),
@@ -56,10 +72,13 @@ impl Body {
         http_body::Body::is_end_stream(self)
     }
 
-    /// Lets `observer` see the end.
+    /// Lets `observer` see the end, after those that were there before.
     #[must_use]
     pub fn observed(mut self, observer: Box<dyn Observer>) -> Self {
-        self.observer = Some(observer);
+        self.observer = Some(match self.observer.take() {
+            Some(earlier) => Box::new(Both(earlier, observer)),
+            None => observer,
+        });
         self
     }
 
@@ -126,10 +145,7 @@ impl http_body::Body for Body {
     type Data = Bytes;
     type Error = Box<dyn Error + Send + Sync>;
 
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
         let this = self.get_mut();
         let polled = match &mut this.kind {
             Kind::Full(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
@@ -144,6 +160,8 @@ impl http_body::Body for Body {
                 if let Some(observer) = &mut this.observer {
                     observer.trailers(&trailers);
                 }
+                // Nothing follows trailers, and hyper does not ask.
+                this.end();
                 Poll::Ready(Some(Ok(Frame::trailers(trailers))))
             }
             Poll::Ready(Some(Err(error))) => {
@@ -179,5 +197,41 @@ impl http_body::Body for Body {
             Kind::Upstream(upstream) => upstream.incoming.size_hint(),
             Kind::Attempt(attempt) => attempt.size_hint(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use http_body_util::BodyExt as _;
+
+    use super::*;
+
+    /// Notes its own end.
+    #[derive(Debug)]
+    struct Note(&'static str, Arc<Mutex<Vec<&'static str>>>);
+
+    impl Observer for Note {
+        fn trailers(&mut self, _trailers: &HeaderMap) {}
+
+        fn failed(&mut self, _error: &(dyn Error + Send + Sync + 'static)) {}
+    }
+
+    impl Drop for Note {
+        fn drop(&mut self) {
+            self.1.lock().unwrap().push(self.0);
+        }
+    }
+
+    #[tokio::test]
+    async fn every_observer_sees_the_end_and_none_an_earlier_one() {
+        let ended = Arc::default();
+        let note = |name| Box::new(Note(name, Arc::clone(&ended)));
+        let mut body = Body::from(Bytes::from("x")).observed(note("attempt")).observed(note("request"));
+        assert!(body.frame().await.unwrap().unwrap().is_data());
+        assert!(ended.lock().unwrap().is_empty());
+        assert!(body.frame().await.is_none());
+        assert_eq!(*ended.lock().unwrap(), ["attempt", "request"]);
     }
 }

@@ -30,6 +30,9 @@ const PING_TIMEOUT: Duration = Duration::from_secs(5);
 const STREAM_WINDOW: u32 = 1 << 20;
 const CONNECTION_WINDOW: u32 = 8 << 20;
 
+/// The largest head that HTTP/2 takes, in bytes: as much as the gate lets through on HTTP/1.
+pub const HEAD_BYTES: u32 = 64 * 1024;
+
 /// How long a connection may be used. No connection outlives the certificates that it was made with.
 #[derive(Clone, Copy, Debug)]
 pub struct Lifetime(Option<Limits>);
@@ -205,6 +208,7 @@ where
         .timer(TokioTimer::new())
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_header_list_size(HEAD_BYTES)
         .keep_alive_interval(PING_INTERVAL)
         .keep_alive_timeout(PING_TIMEOUT)
         .handshake(TokioIo::new(io))

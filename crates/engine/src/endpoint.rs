@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
 use samspill_model::intent::AppProtocol;
@@ -39,7 +39,7 @@ pub struct Endpoint {
     transport: Transport,
     pub(crate) load: Arc<Load>,
     http1: Mutex<Vec<Http1>>,
-    http2: tokio::sync::Mutex<Vec<Http2>>,
+    http2: tokio::sync::Mutex<Http2Pool>,
     is_retired: AtomicBool,
 }
 
@@ -66,6 +66,13 @@ pub(crate) struct Http1 {
     pub(crate) sender: http1::SendRequest<Body>,
     pub(crate) lifetime: Lifetime,
     pub(crate) idle_since: Instant,
+}
+
+#[derive(Debug, Default)]
+struct Http2Pool {
+    open: Vec<Http2>,
+    /// When and why the last one could not be opened.
+    failed: Option<(Instant, Reason)>,
 }
 
 #[derive(Debug)]
@@ -113,7 +120,7 @@ impl Endpoint {
         self.is_retired.store(true, Ordering::Relaxed);
         self.lock_http1().clear();
         let this = Arc::clone(self);
-        task::spawn("retire endpoint", async move { this.http2.lock().await.clear() });
+        task::spawn("retire endpoint", async move { this.http2.lock().await.open.clear() });
     }
 
     /// Sends a request on a pooled connection, else on a fresh one.
@@ -134,7 +141,7 @@ impl Endpoint {
         let in_flight = self.load.begin();
         while let Some(mut connection) = self.pop_http1() {
             match connection.sender.try_send_request(request).await {
-                Ok(response) => return Ok(self.answered_http1(response, connection, in_flight)),
+                Ok(response) => return self.answered_http1(response, connection, in_flight),
                 Err(mut error) => match error.take_message() {
                     Some(unsent) => request = unsent,
                     None => return Err(SendError::Lost(reset(error.into_error()))),
@@ -146,7 +153,7 @@ impl Endpoint {
             Err(failure) => return Err(SendError::Unsent(failure, Some(Box::new(request)))),
         };
         match connection.sender.try_send_request(request).await {
-            Ok(response) => Ok(self.answered_http1(response, connection, in_flight)),
+            Ok(response) => self.answered_http1(response, connection, in_flight),
             Err(mut error) => Err(match error.take_message() {
                 Some(unsent) => SendError::Unsent(reset(error.into_error()), Some(Box::new(unsent))),
                 None => SendError::Lost(reset(error.into_error())),
@@ -159,10 +166,16 @@ impl Endpoint {
         response: Response<Incoming>,
         connection: Http1,
         in_flight: InFlight,
-    ) -> Response<Body> {
+    ) -> Result<Response<Body>, SendError> {
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            // Nobody has asked for it: `Upgrade` goes no further than one hop. What follows is not HTTP.
+            return Err(SendError::Lost(
+                Failure::new(Reason::UpstreamReset).caused_by("it switched protocols, unasked"),
+            ));
+        }
         let give_back =
             Return { _in_flight: in_flight, connection: Used::Http1(Arc::clone(self), Box::new(connection)) };
-        response.map(|incoming| Body::upstream(incoming, give_back))
+        Ok(response.map(|incoming| Body::upstream(incoming, give_back)))
     }
 
     async fn send_http2(self: &Arc<Self>, mut request: Request<Body>) -> Result<Response<Body>, SendError> {
@@ -192,20 +205,33 @@ impl Endpoint {
     }
 
     /// Room for one more stream: on a pooled connection, else on a fresh one. Callers that come while one connects wait
-    /// for it, so that a burst opens one connection and not one each.
+    /// for it, so that a burst opens one connection and not one each; when it fails, it has failed for all of them.
     async fn stream(&self) -> Result<(http2::SendRequest<Body>, Stream, bool), Failure> {
-        let mut connections = self.http2.lock().await;
-        connections.retain(|connection| !connection.sender.is_closed() && !connection.lifetime.is_over());
+        let asked = Instant::now();
+        let mut pool = self.http2.lock().await;
+        pool.open.retain(|connection| !connection.sender.is_closed() && !connection.lifetime.is_over());
         let has_room = |connection: &&Http2| connection.streams.load(Ordering::Relaxed) < MAX_STREAMS;
-        if let Some(connection) = connections.iter().find(has_room) {
+        if let Some(connection) = pool.open.iter().find(has_room) {
             return Ok((connection.sender.clone(), Stream::new(&connection.streams), false));
         }
-        let connection = connection::open_http2(self.address, &self.transport).await?;
-        let taken = (connection.sender.clone(), Stream::new(&connection.streams), true);
-        if !self.is_retired.load(Ordering::Relaxed) {
-            connections.push(connection);
+        if let Some((at, reason)) = pool.failed
+            && at > asked
+        {
+            return Err(Failure::new(reason).caused_by("the connection that this request waited for has failed"));
         }
-        Ok(taken)
+        match connection::open_http2(self.address, &self.transport).await {
+            Ok(connection) => {
+                let taken = (connection.sender.clone(), Stream::new(&connection.streams), true);
+                if !self.is_retired.load(Ordering::Relaxed) {
+                    pool.open.push(connection);
+                }
+                Ok(taken)
+            }
+            Err(failure) => {
+                pool.failed = Some((Instant::now(), failure.reason));
+                Err(failure)
+            }
+        }
     }
 
     /// The connection that was used last and is still good: the others may grow old and be closed.
@@ -301,7 +327,8 @@ fn was_refused(error: &hyper::Error) -> bool {
     while let Some(error) = source {
         if let Some(error) = error.downcast_ref::<h2::Error>() {
             let refused = error.is_reset() && error.reason() == Some(h2::Reason::REFUSED_STREAM);
-            let left_out = error.is_go_away() && error.is_remote() && error.reason() == Some(h2::Reason::NO_ERROR);
+            // h2 gives a peer's GOAWAY to no other stream than those that it leaves out.
+            let left_out = error.is_go_away() && error.is_remote();
             return refused || left_out;
         }
         source = error.source();

@@ -70,16 +70,7 @@ impl Engine {
         source: WorkloadName,
         side: Side,
     ) -> Self {
-        Self {
-            directory,
-            identity,
-            spans,
-            metrics,
-            source,
-            side,
-            routes: Mutex::default(),
-            backends: Mutex::default(),
-        }
+        Self { directory, identity, spans, metrics, source, side, routes: Mutex::default(), backends: Mutex::default() }
     }
 
     /// Finds where a request goes, and rewrites its path. A first call to a name waits for the controller.
@@ -240,16 +231,16 @@ impl LiveBackend {
         {
             return Arc::clone(old);
         }
-        let alike = old.as_ref().filter(|old| {
-            old.of.protocol == backend.protocol && old.of.identities == backend.identities
-        });
+        let alike =
+            old.as_ref().filter(|old| old.of.protocol == backend.protocol && old.of.identities == backend.identities);
         let known = alike.map_or(&[][..], |old| old.all.as_slice());
         let tls = Arc::new(MeshTls::new(&self.identity, &backend.identities, backend.protocol, &self.metrics));
         let endpoint = |address: &_| match known.iter().find(|endpoint| endpoint.address() == *address) {
             Some(endpoint) => Arc::clone(endpoint),
             None => Arc::new(Endpoint::new(*address, backend.protocol, Transport::Mesh(Arc::clone(&tls)))),
         };
-        let new = Arc::new(Endpoints { of: Arc::clone(backend), all: backend.endpoints.iter().map(endpoint).collect() });
+        let new =
+            Arc::new(Endpoints { of: Arc::clone(backend), all: backend.endpoints.iter().map(endpoint).collect() });
         self.endpoints.store(Some(Arc::clone(&new)));
         for gone in old.iter().flat_map(|old| &old.all) {
             if !new.all.iter().any(|endpoint| Arc::ptr_eq(endpoint, gone)) {
@@ -328,6 +319,7 @@ impl Pending {
                 };
                 let mut request = Request::new(body);
                 *request.method_mut() = head.method().clone();
+                *request.version_mut() = head.version();
                 *request.uri_mut() = head.uri().clone();
                 *request.headers_mut() = head.headers().clone();
                 Some(request)

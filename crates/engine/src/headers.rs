@@ -1,7 +1,7 @@
 //! Which header fields a proxy removes, adds and believes.
 
 use http::header::{
-    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE,
+    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE,
     TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
 use http::uri::{Authority, PathAndQuery};
@@ -48,7 +48,8 @@ const CLAIMS: [&str; 12] = [
 #[error("the Connection field nominates a field that must not be removed on the way")]
 pub struct ForbiddenNomination;
 
-/// Removes the fields that are for one hop only (RFC 9110 §7.6.1), those that `Connection` nominates included.
+/// Removes the fields that are for one hop only (RFC 9110 §7.6.1), those that `Connection` nominates included. `Trailer`
+/// is not one of them: without it, HTTP/1 would send no trailers on.
 ///
 /// # Errors
 /// A nominated field must not be removed: answer 400 `malformed`.
@@ -59,7 +60,8 @@ pub fn remove_hop_by_hop(headers: &mut HeaderMap) -> Result<(), ForbiddenNominat
             .iter()
             .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
             .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
-            .filter(|name| name != "close")
+            // `te` has a rule of its own, below.
+            .filter(|name| name != "close" && name != TE)
             .collect();
         for name in nominated {
             if [HOST, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE].contains(&name) || CLAIMS.contains(&name.as_str()) {
@@ -75,7 +77,6 @@ pub fn remove_hop_by_hop(headers: &mut HeaderMap) -> Result<(), ForbiddenNominat
         PROXY_AUTHENTICATE,
         PROXY_AUTHORIZATION,
         TRANSFER_ENCODING,
-        TRAILER,
         UPGRADE,
         HTTP2_SETTINGS,
     ] {
@@ -121,6 +122,7 @@ pub fn adapt<B>(request: &mut Request<B>, authority: &Authority, protocol: AppPr
             *request.uri_mut() = path.into();
             let host = HeaderValue::from_str(authority.as_str()).map_err(|error| malformed(error.into()))?;
             request.headers_mut().insert(HOST, host);
+            join_cookies(request.headers_mut());
         }
         AppProtocol::Http2 => {
             let uri = Uri::builder().scheme("http").authority(authority.clone()).path_and_query(path);
@@ -130,6 +132,18 @@ pub fn adapt<B>(request: &mut Request<B>, authority: &Authority, protocol: AppPr
         }
     }
     Ok(())
+}
+
+/// HTTP/2 may send each cookie in a field of its own, HTTP/1 may not (RFC 9113 §8.2.3).
+fn join_cookies(headers: &mut HeaderMap) {
+    let mut cookies = headers.get_all(COOKIE).iter();
+    if cookies.next().is_none() || cookies.next().is_none() {
+        return;
+    }
+    let all: Vec<&[u8]> = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    if let Ok(joined) = HeaderValue::from_bytes(&all.join(&b"; "[..])) {
+        headers.insert(COOKIE, joined);
+    }
 }
 
 /// Whether a message is of gRPC, by its content type.
@@ -153,7 +167,7 @@ mod tests {
     #[test]
     fn what_is_for_one_hop_stays_behind() {
         let mut fields = headers(&[
-            ("connection", "close, x-hop"),
+            ("connection", "close, x-hop, te"),
             ("x-hop", "1"),
             ("keep-alive", "timeout=5"),
             ("te", "gzip, trailers"),
@@ -164,6 +178,18 @@ mod tests {
         ]);
         assert_eq!(remove_hop_by_hop(&mut fields), Ok(()));
         assert_eq!(fields, headers(&[("te", "trailers"), ("x-end-to-end", "stays")]));
+    }
+
+    #[test]
+    fn cookies_are_one_field_in_http1() {
+        let request = || Request::get("http://a/").header("cookie", "a=1").header("cookie", "b=2").body(()).unwrap();
+        let authority = Authority::from_static("a");
+        for (protocol, expected) in [(AppProtocol::Http1, &["a=1; b=2"][..]), (AppProtocol::Http2, &["a=1", "b=2"][..])]
+        {
+            let mut request = request();
+            adapt(&mut request, &authority, protocol).unwrap();
+            assert_eq!(request.headers().get_all(COOKIE).iter().collect::<Vec<_>>(), expected);
+        }
     }
 
     #[test]

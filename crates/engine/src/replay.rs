@@ -2,7 +2,7 @@
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use http_body::{Body as _, Frame};
@@ -24,6 +24,8 @@ struct Shared {
     keeps: bool,
     /// The attempt that may read; the connection of an earlier one may still hold its body.
     attempt: u32,
+    /// Whoever waits for more. A later attempt's wait takes the place of an earlier one's, which must then be told.
+    waiting: Option<Waker>,
 }
 
 /// The body of one attempt.
@@ -41,7 +43,8 @@ struct Superseded;
 
 impl Replay {
     pub(crate) fn new(source: Incoming) -> Self {
-        Self(Arc::new(Mutex::new(Shared { source, kept: Vec::new(), kept_bytes: 0, keeps: true, attempt: 0 })))
+        let kept = Vec::new();
+        Self(Arc::new(Mutex::new(Shared { source, kept, kept_bytes: 0, keeps: true, attempt: 0, waiting: None })))
     }
 
     /// The body for the next attempt; `None` once it cannot be sent from its beginning any more.
@@ -51,25 +54,24 @@ impl Replay {
             return None;
         }
         shared.attempt += 1;
+        if let Some(superseded) = shared.waiting.take() {
+            superseded.wake();
+        }
         Some(Attempt { shared: Arc::clone(&self.0), number: shared.attempt, next: 0 })
     }
 
-    /// Stops keeping: an answer has come.
+    /// Stops keeping: an answer has come. What is kept already may still have to be read by the attempt that was answered:
+    /// an answer may come before the whole request has been sent.
     pub(crate) fn release(&self) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).forget();
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).keeps = false;
     }
 }
 
 impl Shared {
-    fn forget(&mut self) {
-        self.keeps = false;
-        self.kept = Vec::new();
-    }
-
     fn keep(&mut self, data: &Bytes) {
         self.kept_bytes += data.len();
         if self.kept_bytes > LIMIT {
-            self.forget();
+            self.keeps = false;
         } else {
             self.kept.push(data.clone());
         }
@@ -89,21 +91,32 @@ impl Attempt {
             self.next += 1;
             return Poll::Ready(Some(Ok(Frame::data(data.clone()))));
         }
+        // All that was kept has been read by the one attempt that is left.
+        if !shared.keeps {
+            shared.kept = Vec::new();
+        }
         let frame = Pin::new(&mut shared.source).poll_frame(cx);
-        if let Poll::Ready(Some(Ok(frame))) = &frame {
-            if let (true, Some(data)) = (shared.keeps, frame.data_ref()) {
-                shared.keep(data);
-                self.next += 1;
-            } else if frame.is_trailers() {
-                shared.forget();
+        match &frame {
+            Poll::Ready(Some(Ok(frame))) if frame.is_trailers() => shared.keeps = false,
+            Poll::Ready(Some(Ok(frame))) => {
+                if let (true, Some(data)) = (shared.keeps, frame.data_ref()) {
+                    shared.keep(data);
+                    self.next = shared.kept.len();
+                }
             }
+            Poll::Ready(_) => {}
+            Poll::Pending => match &mut shared.waiting {
+                Some(waiting) => waiting.clone_from(cx.waker()),
+                none => *none = Some(cx.waker().clone()),
+            },
         }
         frame.map_err(Into::into)
     }
 
     pub(crate) fn is_end_stream(&self) -> bool {
         let shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
-        self.next >= shared.kept.len() && shared.source.is_end_stream()
+        // A superseded attempt must break off, not end.
+        shared.attempt == self.number && self.next >= shared.kept.len() && shared.source.is_end_stream()
     }
 
     pub(crate) fn size_hint(&self) -> http_body::SizeHint {
@@ -117,5 +130,81 @@ impl Attempt {
             hint.set_upper(upper.saturating_add(kept));
         }
         hint
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use http::{Request, Response};
+    use http_body_util::{BodyExt as _, Empty};
+    use hyper::server::conn::http1;
+    use hyper::service::service_fn;
+    use hyper_util::rt::TokioIo;
+    use tokio::io::{AsyncWriteExt as _, DuplexStream, duplex};
+    use tokio::sync::mpsc;
+
+    use super::*;
+    use crate::Body;
+
+    /// The body of a request, which arrives as it is written to the pipe.
+    async fn request(length: usize) -> (DuplexStream, Incoming) {
+        let (mut client, server) = duplex(1 << 20);
+        let (sender, mut bodies) = mpsc::unbounded_channel();
+        let service = service_fn(move |request: Request<Incoming>| {
+            sender.send(request.into_body()).unwrap();
+            std::future::pending::<Result<Response<Empty<Bytes>>, Infallible>>()
+        });
+        samspill_net::task::spawn("server", http1::Builder::new().serve_connection(TokioIo::new(server), service));
+        let head = format!("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: {length}\r\n\r\n");
+        client.write_all(head.as_bytes()).await.unwrap();
+        (client, bodies.recv().await.unwrap())
+    }
+
+    async fn data(body: &mut Body) -> Bytes {
+        body.frame().await.unwrap().unwrap().into_data().unwrap()
+    }
+
+    #[tokio::test]
+    async fn an_answer_in_the_middle_of_a_repetition_loses_nothing() {
+        let (mut client, incoming) = request(9).await;
+        let replay = Replay::new(incoming);
+        let mut first = Body::attempt(replay.attempt().unwrap());
+        for part in ["abc", "def"] {
+            client.write_all(part.as_bytes()).await.unwrap();
+            assert_eq!(data(&mut first).await, part);
+        }
+        let mut second = Body::attempt(replay.attempt().unwrap());
+        assert_eq!(data(&mut second).await, "abc");
+        replay.release();
+        assert!(replay.attempt().is_none());
+        assert_eq!(data(&mut second).await, "def");
+        client.write_all(b"ghi").await.unwrap();
+        assert_eq!(data(&mut second).await, "ghi");
+        assert!(second.is_empty(), "it has ended");
+        assert!(!first.is_empty(), "what was given up has not");
+        assert!(first.frame().await.unwrap().is_err());
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_more_learns_that_it_was_given_up() {
+        let (_client, incoming) = request(1).await;
+        let replay = Replay::new(incoming);
+        let mut first = Body::attempt(replay.attempt().unwrap());
+        let (frame, second) = tokio::join!(biased; first.frame(), async { replay.attempt().unwrap() });
+        assert!(frame.unwrap().is_err());
+        // Its own wait must not be taken away by the second's.
+        drop(second);
+    }
+
+    #[tokio::test]
+    async fn what_is_too_long_is_sent_once() {
+        let (mut client, incoming) = request(LIMIT + 1).await;
+        let replay = Replay::new(incoming);
+        client.write_all(&[b'x'; LIMIT + 1]).await.unwrap();
+        let body = Body::attempt(replay.attempt().unwrap()).collect().await.unwrap();
+        assert_eq!(body.to_bytes().len(), LIMIT + 1);
+        assert!(replay.attempt().is_none());
     }
 }

@@ -3,7 +3,7 @@
 //! What two parsers read differently, an attacker uses to hide a request from one of them. So the gate takes only one way
 //! of saying each thing, and refuses the rest, however common it may be elsewhere. A connection passes three parts:
 //!
-//! 1. [`detect`]: HTTP/1 or HTTP/2?
+//! 1. [`detect()`]: HTTP/1 or HTTP/2?
 //! 2. [`Http1Guard`]: under hyper, for what only the raw bytes of HTTP/1 show. h2 does the same for HTTP/2.
 //! 3. [`check_request`]: on every request of both versions.
 //!

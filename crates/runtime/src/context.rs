@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use samspill_observability::traces::Store;
 
+use crate::guard::Guard;
 use crate::logs::Logs;
 use crate::runtime::Shutdown;
 use crate::settings::Settings;
@@ -22,6 +23,7 @@ pub(crate) struct Context {
     pub(crate) logs: Logs,
     pub(crate) traces: Arc<Store>,
     pub(crate) shutdown: Shutdown,
+    pub(crate) guard: Arc<Guard>,
     pub(crate) sockets: Sockets,
 }
 

@@ -3,6 +3,9 @@
 use std::fmt;
 use std::time::Duration;
 
+/// How much of a process' last line is shown.
+const LINE_CHARACTERS: usize = 300;
+
 /// Something worth a line on the screen. `Display` is that line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -58,7 +61,9 @@ impl fmt::Display for Event {
                     seconds => write!(f, "restarting it in {seconds} s")?,
                 }
                 match last_line {
-                    Some(line) => write!(f, " (its last line: {line})"),
+                    Some(line) => {
+                        write!(f, " (its last line: {})", line.chars().take(LINE_CHARACTERS).collect::<String>())
+                    }
                     None => Ok(()),
                 }
             }

@@ -32,18 +32,24 @@ pub(crate) trait Part: Send {
     /// There is none any more.
     fn ended(&mut self);
 
+    /// Whether an exit with this code says that a further start cannot help, and all must be stopped.
+    fn is_hopeless(&self, _code: i32) -> bool {
+        false
+    }
+
     /// Looks after the process while there is one. Returns only if it must be restarted, with the reason in words.
     fn watch(&mut self) -> impl Future<Output = String> + Send;
 }
 
-/// Keeps a part running until it shall `stop`, or all shall end at once.
+/// Keeps a part running until it shall `stop`, all shall end at once, or it is hopeless.
 pub(crate) async fn keep(context: &Context, part: &mut impl Part, stop: &CancellationToken) {
     let log = context.logs.of(part.name());
     let at_once = context.shutdown.at_once();
     let mut backoff = part.backoff();
     let mut restarts = 0;
     while !stop.is_cancelled() && !at_once.is_cancelled() {
-        let spawned = part.spec().and_then(|spec| Process::spawn(spec, &context.settings.executable, &log));
+        let shim = &context.settings.executable;
+        let spawned = part.spec().and_then(|spec| Process::spawn(spec, shim, &context.guard, &log));
         let (reason, ran) = match spawned {
             Ok(mut process) => {
                 part.started(process.pid(), restarts);
@@ -55,11 +61,15 @@ pub(crate) async fn keep(context: &Context, part: &mut impl Part, stop: &Cancell
             Err(error) => (Reason::Other(format!("could not be started: {}", chain(&error))), Duration::ZERO),
         };
 
-        let delay = backoff.after(ran);
         let (reason, last_line) = match reason {
-            Reason::Exit(reason) => (reason, log.last_line()),
+            Reason::Exit(code) if part.is_hopeless(code) => {
+                let words = log.last_line().unwrap_or_else(|| format!("{} exited with code {code}", part.name()));
+                return context.shutdown.give_up(words);
+            }
+            Reason::Exit(code) => (format!("exited with code {code}"), log.last_line()),
             Reason::Other(reason) => (reason, None),
         };
+        let delay = backoff.after(ran);
         context.board.tell(Event::Restart { name: part.name().to_owned(), reason, last_line, delay });
         tokio::select! {
             () = tokio::time::sleep(delay) => restarts += 1,
@@ -71,8 +81,8 @@ pub(crate) async fn keep(context: &Context, part: &mut impl Part, stop: &Cancell
 
 /// Why there is no process any more, in words.
 enum Reason {
-    /// It exited, and may have said why.
-    Exit(String),
+    /// It exited with this code, and may have said why.
+    Exit(i32),
     /// Its last words are about something else.
     Other(String),
 }
@@ -100,7 +110,7 @@ async fn until_ended(
 fn in_words(ended: io::Result<ExitStatus>) -> Reason {
     match ended {
         Ok(status) => match status.code() {
-            Some(code) => Reason::Exit(format!("exited with code {code}")),
+            Some(code) => Reason::Exit(code),
             // "signal: 9 (SIGKILL)"
             None => Reason::Other(format!("was ended by {}", status.to_string().replace(':', ""))),
         },

@@ -8,7 +8,8 @@
 //! (start, wait, back off, start again), `process` (one process), `link` (the controller), [`shim`] (what each child runs first).
 //!
 //! **Everything runs on one thread.** A child asks the kernel for SIGKILL when the *thread* that started it ends
-//! (`PR_SET_PDEATHSIG`), so all are started by the main thread, inside a current-thread tokio runtime.
+//! (`PR_SET_PDEATHSIG`), so all are started by the main thread, inside a current-thread tokio runtime. What they have started
+//! themselves is left to the [`guard`], a process that only waits for this one's end.
 
 #![warn(missing_docs)]
 
@@ -34,6 +35,8 @@ mod probe;
 
 mod process;
 
+mod ticks;
+
 mod logs;
 
 mod sockets;
@@ -50,12 +53,15 @@ pub mod event;
 
 pub mod shim;
 
+pub mod guard;
+
 pub mod state;
 
 pub mod status;
 
 pub use event::Event;
+pub use link::HOPELESS;
 pub use owner::port_owner;
-pub use runtime::{Runtime, Shutdown, StartError};
+pub use runtime::{GaveUp, Runtime, Shutdown, StartError};
 pub use settings::Settings;
 pub use status::Status;

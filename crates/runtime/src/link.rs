@@ -27,6 +27,10 @@ use crate::status::Board;
 /// The controller's name in events and of its log.
 pub(crate) const CONTROLLER: &str = "controller";
 
+/// The controller's exit code when a further start would end the same way, until somebody does what its last line says
+/// (`EX_CONFIG` of sysexits.h).
+pub const HOPELESS: u8 = 78;
+
 /// How long the controller may take to end: it has connections of proxies and a store to close.
 const GRACE: Duration = Duration::from_secs(10);
 
@@ -104,6 +108,12 @@ impl Part for Controller {
 
     fn ended(&mut self) {
         self.context.board.update(|status| status.controller = None);
+    }
+
+    /// Only before it has the files. Later a mesh runs that is better off without a controller than not at all: proxies keep
+    /// what they know, and what crashes is restarted.
+    fn is_hopeless(&self, code: i32) -> bool {
+        code == i32::from(HOPELESS) && self.intent.is_some()
     }
 
     async fn watch(&mut self) -> String {

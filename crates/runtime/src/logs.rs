@@ -22,9 +22,6 @@ const LINE_BYTES: usize = 16 * 1024;
 /// How much of a log is kept in memory: enough for a screen, and 26 processes stay below 10 MiB.
 const RING_BYTES: usize = 256 * 1024;
 
-/// How much of a line is shown in an event.
-const SCREEN_CHARACTERS: usize = 300;
-
 /// How many lines a follower may be behind before it misses some.
 const FOLLOWER_LINES: usize = 1024;
 
@@ -97,10 +94,10 @@ impl Log {
         (kept.ring.iter().skip(skipped).cloned().collect(), self.lines.subscribe())
     }
 
-    /// The newest line, without its end, short enough for a screen.
+    /// The newest line, without its end.
     pub(crate) fn last_line(&self) -> Option<String> {
         let line = lock(&self.kept).ring.back().cloned()?;
-        Some(String::from_utf8_lossy(line.trim_ascii_end()).chars().take(SCREEN_CHARACTERS).collect())
+        Some(String::from_utf8_lossy(line.trim_ascii_end()).into_owned())
     }
 
     async fn copy(&self, output: impl AsyncRead + Unpin) -> io::Result<()> {

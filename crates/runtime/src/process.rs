@@ -17,6 +17,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::guard::Guard;
 use crate::logs::Log;
 
 /// The first descriptor that is passed (sd_listen_fds(3)).
@@ -65,11 +66,12 @@ pub(crate) struct Process {
     started: Instant,
     output: Vec<JoinHandle<()>>,
     is_reaped: bool,
+    guard: Arc<Guard>,
 }
 
 impl Process {
     /// Starts a process. Must be called on the main thread: the child dies with the thread that started it.
-    pub(crate) fn spawn(spec: Spec, shim: &Path, log: &Arc<Log>) -> Result<Self, SpawnError> {
+    pub(crate) fn spawn(spec: Spec, shim: &Path, guard: &Arc<Guard>, log: &Arc<Log>) -> Result<Self, SpawnError> {
         let mut command = Command::new(shim);
         command.arg("__exec").arg("--parent").arg(std::process::id().to_string()).arg("--");
         command.arg(&spec.program).args(&spec.args);
@@ -81,19 +83,34 @@ impl Process {
             command.current_dir(working_dir);
         }
         pass_descriptors(&mut command, spec.descriptors)?;
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
+        // The shim's input is the line to the guard; the program's is nothing.
+        command
+            .stdin(guard.line().map_err(SpawnError::Spawn)?)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .process_group(0);
 
         let mut child = command.spawn().map_err(SpawnError::Spawn)?;
         let mut output = Vec::new();
         output.extend(child.stdout.take().map(|stdout| log.capture(stdout)));
         output.extend(child.stderr.take().map(|stderr| log.capture(stderr)));
         let pid = child.id().and_then(|pid| Pid::from_raw(pid.cast_signed())).expect("a child not yet waited for");
+        guard.started(pid);
         let watched = pidfd_open(pid, PidfdFlags::NONBLOCK).map_err(io::Error::from);
         let watched = watched.and_then(watch);
         match watched {
-            Ok(pidfd) => Ok(Self { child, pid, pidfd, started: Instant::now(), output, is_reaped: false }),
+            Ok(pidfd) => Ok(Self {
+                child,
+                pid,
+                pidfd,
+                started: Instant::now(),
+                output,
+                is_reaped: false,
+                guard: Arc::clone(guard),
+            }),
             Err(error) => {
                 kill_group(pid, Signal::KILL);
+                guard.ended(pid);
                 Err(SpawnError::Spawn(error))
             }
         }
@@ -116,6 +133,7 @@ impl Process {
         // Before it is reaped: until then nobody else can be given this number.
         if !self.is_reaped {
             kill_group(self.pid, Signal::KILL);
+            self.guard.ended(self.pid);
         }
         let status = self.child.wait().await;
         self.is_reaped = true;
@@ -143,6 +161,7 @@ impl Drop for Process {
     fn drop(&mut self) {
         if !self.is_reaped {
             kill_group(self.pid, Signal::KILL);
+            self.guard.ended(self.pid);
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use samspill_model::intent::Intent;
 use samspill_observability::chain;
@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::api;
 use crate::context::{Context, Sockets};
 use crate::event::Event;
+use crate::guard::Guard;
 use crate::logs::Logs;
 use crate::owner::port_owner;
 use crate::settings::Settings;
@@ -50,11 +51,17 @@ pub enum StartError {
     Sockets(#[from] io::Error),
 }
 
+/// Why a runtime has ended although nobody asked it to: the words of the part that cannot go on.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct GaveUp(String);
+
 /// A handle to stop a runtime from anywhere.
 #[derive(Clone, Debug, Default)]
 pub struct Shutdown {
     drain: CancellationToken,
     kill: CancellationToken,
+    reason: Arc<OnceLock<GaveUp>>,
 }
 
 impl Shutdown {
@@ -72,6 +79,17 @@ impl Shutdown {
     /// What a signal means: the first drains, each further one kills.
     pub fn signal(&self) {
         if self.drain.is_cancelled() { self.kill() } else { self.drain() }
+    }
+
+    /// Stops in order, because there is no use in going on.
+    pub(crate) fn give_up(&self, words: String) {
+        // The first reason is the reason.
+        let _ = self.reason.set(GaveUp(words));
+        self.drain();
+    }
+
+    pub(crate) fn has_given_up(&self) -> bool {
+        self.reason.get().is_some()
     }
 
     pub(crate) fn draining(&self) -> &CancellationToken {
@@ -122,6 +140,7 @@ impl Runtime {
             logs: Logs::new(path.join("logs")),
             traces: Arc::new(Store::new()),
             shutdown: Shutdown::default(),
+            guard: Arc::new(Guard::new()?),
             sockets,
             settings,
         };
@@ -155,17 +174,30 @@ impl Runtime {
     ///
     /// To be awaited on the **main thread**, in a current-thread tokio runtime: a child is killed when the thread that started
     /// it ends.
-    pub async fn run(self) {
+    ///
+    /// # Errors
+    /// The controller cannot work before somebody does what its words say. Everything has been stopped.
+    pub async fn run(self) -> Result<(), GaveUp> {
         let Self { context, intent, span_listener, api_listener, state_dir } = self;
         let forward = context.settings.otlp_endpoint.clone();
         let spans = receive_spans(Arc::clone(&context), span_listener, forward);
         let spans = samspill_net::task::spawn("spans", spans);
         let api = samspill_net::task::spawn("api", api::serve(api_listener, Arc::clone(&context)));
-        supervisor::run(context, intent).await;
+        let stop_guard = CancellationToken::new();
+        let guard = samspill_net::task::spawn("guard", keep_guard(Arc::clone(&context), stop_guard.clone()));
+        supervisor::run(Arc::clone(&context), intent).await;
+        stop_guard.cancel();
+        // A panic was logged where it happened, and the guard then ends with the pipe.
+        let _ = guard.await;
         api.abort();
         spans.abort();
         drop(state_dir);
+        context.shutdown.reason.get().cloned().map_or(Ok(()), Err)
     }
+}
+
+async fn keep_guard(context: Arc<Context>, stop: CancellationToken) {
+    context.guard.keep(&context.settings.executable, &context.state_dir, &context.board, &stop).await;
 }
 
 async fn receive_spans(context: Arc<Context>, listener: std::net::TcpListener, forward: Option<String>) {

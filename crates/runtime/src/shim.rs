@@ -7,9 +7,12 @@ use std::convert::Infallible;
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::unix::process::CommandExt;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use rustix::process::{Pid, Signal, getpid, getppid, set_parent_process_death_signal};
+
+use crate::guard::introduction;
+use crate::ticks::start_ticks;
 
 /// Why the program was not started.
 #[derive(Debug, thiserror::Error)]
@@ -32,7 +35,8 @@ pub enum ShimError {
 
 /// Becomes `program`, which is killed when the thread of `parent` that started this process ends. Returns only if that fails.
 ///
-/// Descriptors without close-on-exec stay open. Where `LISTEN_FDS` is set, `LISTEN_PID` names this process, as
+/// Standard input is the line to the [`guard`](crate::guard); the program gets an empty one. Descriptors without close-on-exec stay
+/// open. Where `LISTEN_FDS` is set, `LISTEN_PID` names this process, as
 /// sd_listen_fds(3) asks, which nobody could know before it was started.
 ///
 /// # Errors
@@ -42,10 +46,20 @@ pub fn exec(parent: u32, program: &OsStr, args: &[OsString]) -> Result<Infallibl
     if getppid().map(Pid::as_raw_pid) != i32::try_from(parent).ok() {
         return Err(ShimError::Orphaned(parent));
     }
+    introduce();
     let mut command = Command::new(program);
-    command.args(args);
+    command.args(args).stdin(Stdio::null());
     if std::env::var_os("LISTEN_FDS").is_some() {
         command.env("LISTEN_PID", getpid().as_raw_pid().to_string());
     }
     Err(ShimError::Execute { program: program.to_owned(), source: command.exec() })
+}
+
+/// Tells the guard of this process' group, before there is a program that could start others in it.
+fn introduce() {
+    let pid = std::process::id();
+    if let Ok(Some(ticks)) = start_ticks(pid) {
+        // Without a guard the program is killed with its parent all the same; only its own children are not.
+        let _ = rustix::io::write(io::stdin(), introduction(pid, ticks).as_bytes());
+    }
 }

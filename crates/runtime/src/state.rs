@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use serde::{Deserialize, Serialize};
 
+use crate::ticks::start_ticks;
+
 /// The longest path of a Unix socket in bytes: `sun_path` has 108 and ends with a zero (unix(7)).
 const SOCKET_PATH_BYTES: usize = 107;
 
@@ -129,6 +131,18 @@ pub(crate) fn bootstrap_socket(state_dir: &Path) -> PathBuf {
     state_dir.join("bootstrap.sock")
 }
 
+/// Whether there is room for the names of the sockets.
+///
+/// # Errors
+/// [`StateError::PathTooLong`]
+pub fn check_length(state_dir: &Path) -> Result<(), StateError> {
+    let length = controller_socket(state_dir).as_os_str().len();
+    match length.checked_sub(SOCKET_PATH_BYTES) {
+        None | Some(0) => Ok(()),
+        Some(excess) => Err(StateError::PathTooLong { folder: state_dir.to_owned(), excess }),
+    }
+}
+
 /// A state folder that is ours until this is dropped or the process ends.
 #[derive(Debug)]
 pub(crate) struct StateDir {
@@ -143,13 +157,11 @@ impl StateDir {
             let path = path.to_owned();
             move |source| StateError::File { action, path, source }
         };
+        check_length(path)?;
         DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(error("create", path))?;
         let path = path.canonicalize().map_err(error("find", path))?;
         fs::set_permissions(&path, fs::Permissions::from_mode(0o700)).map_err(error("protect", &path))?;
-        let length = controller_socket(&path).as_os_str().len();
-        if length > SOCKET_PATH_BYTES {
-            return Err(StateError::PathTooLong { folder: path, excess: length - SOCKET_PATH_BYTES });
-        }
+        check_length(&path)?;
 
         let lock_path = path.join("lock");
         let options = OpenOptions::new().create(true).write(true).truncate(false).mode(0o600).clone();
@@ -200,22 +212,6 @@ impl Drop for StateDir {
     }
 }
 
-/// Field 22 of `/proc/PID/stat` (proc_pid_stat(5)); none when there is no such process, or only its remains.
-fn start_ticks(pid: u32) -> io::Result<Option<u64>> {
-    let stat = match fs::read_to_string(format!("/proc/{pid}/stat")) {
-        Ok(stat) => stat,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error),
-    };
-    // The name, field 2, may hold anything; it ends at the last parenthesis.
-    let after_name = stat.rsplit_once(')').map(|(_, rest)| rest.split_whitespace());
-    let mut fields = after_name.into_iter().flatten();
-    if fields.next() == Some("Z") {
-        return Ok(None);
-    }
-    Ok(fields.nth(18).and_then(|field| field.parse().ok()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -249,7 +245,9 @@ mod tests {
     #[test]
     fn a_path_too_long_for_a_socket_says_what_to_do() {
         let folder = tempfile::tempdir().unwrap();
-        let error = StateDir::open(&folder.path().join("x".repeat(100))).unwrap_err();
+        let long = folder.path().join("x".repeat(100));
+        let error = StateDir::open(&long).unwrap_err();
+        assert!(!long.exists());
         assert!(matches!(error, StateError::PathTooLong { .. }));
         assert!(error.to_string().contains("shorter one with --state-dir"), "{error}");
     }

@@ -56,7 +56,9 @@ pub(crate) async fn run(context: Arc<Context>, intent: Intent) {
     supervisor.serve(&mut plan).await;
 
     context.board.update(|status| status.is_stopping = true);
-    context.board.tell(Event::Stopping);
+    if !context.shutdown.has_given_up() {
+        context.board.tell(Event::Stopping);
+    }
     supervisor.stop().await;
     stop_controller.cancel();
     // A panic was logged where it happened, and its process went with it.

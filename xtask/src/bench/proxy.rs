@@ -30,8 +30,7 @@ pub(crate) fn run(rounds: usize, seconds: Duration) -> Result<()> {
     std::fs::create_dir_all(&folder)?;
 
     let echo = load::serve(0)?;
-    let contestants =
-        [plain(echo, &folder)?, envoy_plain(echo, &folder)?, pair(&folder)?, envoy_pair(echo, &folder)?];
+    let contestants = [plain(echo, &folder)?, envoy_plain(echo, &folder)?, pair(&folder)?, envoy_pair(echo, &folder)?];
     for contestant in &contestants {
         contestant.pin()?;
         load::send(contestant.address, contestant.host, Duration::from_millis(500))
@@ -65,7 +64,10 @@ fn turn(contestant: &Contestant, seconds: Duration) -> Result<Turn> {
 }
 
 fn report(contestants: &[Contestant], turns: &BTreeMap<&str, Vec<Turn>>) -> Result<()> {
-    println!("16 connections, 1 KiB answers, untraced; medians of {} rounds", turns.values().next().map_or(0, Vec::len));
+    println!(
+        "16 connections, 1 KiB answers, untraced; medians of {} rounds",
+        turns.values().next().map_or(0, Vec::len)
+    );
     println!();
     println!("| contestant | CPU per request | requests per CPU second | requests per second | memory |");
     println!("|---|---:|---:|---:|---:|");
@@ -77,12 +79,17 @@ fn report(contestants: &[Contestant], turns: &BTreeMap<&str, Vec<Turn>>) -> Resu
         println!("| {} | {cpu:.1} µs | {:.0} | {rate:.0} | {mebibytes} MiB |", contestant.name, 1e6 / cpu);
     }
     println!();
-    for (ours, theirs) in [("samspill, one plain hop", "Envoy, one plain hop"), ("samspill, mTLS pair", "Envoy, mTLS pair")] {
+    for (ours, theirs) in
+        [("samspill, one plain hop", "Envoy, one plain hop"), ("samspill, mTLS pair", "Envoy, mTLS pair")]
+    {
         let ratios = turns[ours].iter().zip(&turns[theirs]);
         let ratios: Vec<f64> =
             ratios.map(|(ours, theirs)| ours.cpu_micros_per_request / theirs.cpu_micros_per_request).collect();
         let (low, high) = (ratios.iter().copied().fold(f64::MAX, f64::min), ratios.iter().copied().fold(0.0, f64::max));
-        println!("CPU per request, {ours} / {theirs}: {:.2} (rounds: {low:.2} to {high:.2})", median(ratios.into_iter()));
+        println!(
+            "CPU per request, {ours} / {theirs}: {:.2} (rounds: {low:.2} to {high:.2})",
+            median(ratios.into_iter())
+        );
     }
     Ok(())
 }
@@ -100,11 +107,8 @@ fn built(name: &str) -> PathBuf {
 fn plain(echo: SocketAddr, folder: &Path) -> Result<Contestant> {
     let address = free_address()?;
     let arguments = [address.to_string(), echo.to_string()];
-    let child = start(
-        &built("examples/plain_hop"),
-        &arguments.each_ref().map(String::as_str),
-        &folder.join("plain_hop.log"),
-    )?;
+    let child =
+        start(&built("examples/plain_hop"), &arguments.each_ref().map(String::as_str), &folder.join("plain_hop.log"))?;
     let pids = vec![child.id()];
     accepts(address)?;
     Ok(Contestant { name: "samspill, one plain hop", address, host: "echo", pids, children: vec![child] })
@@ -140,8 +144,7 @@ fn pair(folder: &Path) -> Result<Contestant> {
         std::thread::sleep(Duration::from_millis(50));
     };
     let pids = sidecars(&state)?;
-    let mut contestant =
-        Contestant { name: "samspill, mTLS pair", address, host: "echo", pids, children: vec![child] };
+    let mut contestant = Contestant { name: "samspill, mTLS pair", address, host: "echo", pids, children: vec![child] };
     for _ in 0..200 {
         if load::send(address, contestant.host, Duration::from_millis(50)).is_ok() {
             contestant.pids = sidecars(&state)?;
@@ -186,12 +189,7 @@ fn envoy_pair(echo: SocketAddr, folder: &Path) -> Result<Contestant> {
     Ok(Contestant { name: "Envoy, mTLS pair", address, host: "echo", pids, children: vec![inbound, outbound] })
 }
 
-fn envoy(
-    name: &str,
-    template: &str,
-    folder: &Path,
-    addresses: &[(&str, SocketAddr)],
-) -> Result<std::process::Child> {
+fn envoy(name: &str, template: &str, folder: &Path, addresses: &[(&str, SocketAddr)]) -> Result<std::process::Child> {
     let mut config = template.replace("FOLDER", &folder.to_string_lossy());
     for (key, address) in addresses {
         config = config.replace(&format!("{key}_PORT"), &address.port().to_string());

@@ -13,7 +13,8 @@ const FORBIDDEN: &[(&str, &str)] = &[
 ];
 
 /// Calls that no test may make, unless its clock is paused.
-const FORBIDDEN_IN_TESTS: &[(&str, &str)] = &[("time::sleep(", "wait for the state itself, with wait_until if need be")];
+const FORBIDDEN_IN_TESTS: &[(&str, &str)] =
+    &[("time::sleep(", "wait for the state itself, with wait_until if need be")];
 
 pub(super) fn check() -> Result<Vec<String>> {
     let mut mistakes = Vec::new();

@@ -61,9 +61,10 @@ pub(super) fn check(packages: &[Package]) -> Vec<String> {
             mistakes.push(format!("{}: give it a line in xtask/src/tidy/layers.rs", package.name));
             continue;
         };
-        let used = package.dependencies.iter().filter(|dependency| {
-            dependency.path.is_some() && dependency.kind.as_deref() != Some("dev")
-        });
+        let used = package
+            .dependencies
+            .iter()
+            .filter(|dependency| dependency.path.is_some() && dependency.kind.as_deref() != Some("dev"));
         for dependency in used {
             if !allowed.contains(&dependency.name.as_str()) {
                 mistakes.push(format!("{} must not use {}: see ARCHITECTURE.md", package.name, dependency.name));

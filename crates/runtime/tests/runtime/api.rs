@@ -1,5 +1,7 @@
 //! What the command line is told.
 
+use std::path::Path;
+
 use bytes::Bytes;
 use http::{Method, Request, StatusCode};
 use http_body_util::{BodyExt, Empty};
@@ -13,7 +15,16 @@ use tokio::net::UnixStream;
 use crate::mesh::{Mesh, workload};
 
 async fn answer(mesh: &Mesh, method: Method, path: &str) -> http::Response<Incoming> {
-    let stream = UnixStream::connect(state::api_socket(&mesh.state_dir())).await.unwrap();
+    ask(&mesh.state_dir(), method, path).await
+}
+
+/// Has the runtime that uses a state folder end.
+pub(crate) async fn down(state_dir: &Path) {
+    assert_eq!(ask(state_dir, Method::POST, "/v1/down").await.status(), StatusCode::ACCEPTED);
+}
+
+async fn ask(state_dir: &Path, method: Method, path: &str) -> http::Response<Incoming> {
+    let stream = UnixStream::connect(state::api_socket(state_dir)).await.unwrap();
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
     samspill_net::task::spawn("connection", connection);
     let request = Request::builder().method(method).uri(path).header("host", "runtime").body(Empty::<Bytes>::new());
@@ -71,11 +82,11 @@ async fn logs_are_read_and_followed() {
 }
 
 #[tokio::test]
-async fn down_drains_and_ends() {
+async fn it_is_asked_to_drain_and_ends() {
     let mut mesh = Mesh::serving(&[workload("a", crate::mesh::IDLE)]).await;
     mesh.ready("a-0").await;
-    assert_eq!(answer(&mesh, Method::POST, "/v1/down").await.status(), StatusCode::ACCEPTED);
-    (&mut mesh.ended).await.unwrap();
+    down(&mesh.state_dir()).await;
+    (&mut mesh.ended).await.unwrap().unwrap();
     assert_eq!(mesh.journal().last().map(String::as_str), Some("a-0: SIGTERM"));
 }
 

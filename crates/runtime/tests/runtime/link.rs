@@ -1,11 +1,12 @@
 //! The controller may die alone.
 
+use samspill_model::intent::Intent;
 use samspill_model::inventory::Inventory;
 use samspill_model::link::{ToController, ToRuntime};
 use samspill_model::plan::{Generation, InstanceState};
-use samspill_runtime::Event;
+use samspill_runtime::{Event, Runtime};
 
-use crate::mesh::{IDLE, Mesh, kill, workload};
+use crate::mesh::{IDLE, Mesh, kill, settings, workload};
 
 #[tokio::test]
 async fn a_new_controller_hears_the_inventory_and_then_the_files() {
@@ -76,4 +77,34 @@ async fn a_controller_that_talks_nonsense_is_replaced() {
         .await;
     assert!(reason.starts_with("said something that cannot be understood"), "{reason}");
     mesh.next_line().await;
+}
+
+/// What a controller's last line says when its store is damaged.
+const DAMAGED: &str = "error: controller.redb is damaged";
+
+#[tokio::test]
+async fn a_controller_that_cannot_begin_ends_everything_with_its_own_words() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("hopeless"), format!("starting\n{DAMAGED}")).unwrap();
+    let (runtime, mut events) = Runtime::start(settings(folder.path()), Intent::default()).unwrap();
+    assert_eq!(runtime.run().await.unwrap_err().to_string(), DAMAGED);
+    assert_eq!(events.recv().await, None, "the words say it all");
+}
+
+#[tokio::test]
+async fn a_controller_that_cannot_return_takes_nothing_with_it() {
+    let mut mesh = Mesh::serving(&[workload("a", IDLE)]).await;
+    let before = mesh.until(samspill_runtime::Status::is_ready).await;
+    std::fs::write(mesh.folder.path().join("hopeless"), DAMAGED).unwrap();
+    kill(before.controller.unwrap());
+    let last_line = |event| match event {
+        Event::Restart { name, reason, last_line, .. } if name == "controller" && reason == "exited with code 78" => {
+            last_line
+        }
+        _ => None,
+    };
+    assert_eq!(mesh.event(last_line).await, DAMAGED);
+    std::fs::remove_file(mesh.folder.path().join("hopeless")).unwrap();
+    mesh.line = mesh.next_line().await;
+    assert_eq!(mesh.until(|status| status.controller.is_some()).await.instances, before.instances);
 }

@@ -6,6 +6,8 @@ mod mesh;
 
 mod restart;
 
+mod killed;
+
 mod probes;
 
 mod stop;

@@ -11,7 +11,7 @@ use samspill_model::link::{ToController, ToRuntime};
 use samspill_model::name::{InstanceName, WorkloadName};
 use samspill_model::plan::{Generation, InstanceState, Plan, PlannedInstance};
 use samspill_runtime::status::InstanceStatus;
-use samspill_runtime::{Event, Runtime, Settings, Shutdown, Status};
+use samspill_runtime::{Event, GaveUp, Runtime, Settings, Shutdown, Status};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
@@ -27,7 +27,7 @@ pub(crate) struct Mesh {
     pub(crate) shutdown: Shutdown,
     pub(crate) events: mpsc::UnboundedReceiver<Event>,
     pub(crate) line: Line,
-    pub(crate) ended: JoinHandle<()>,
+    pub(crate) ended: JoinHandle<Result<(), GaveUp>>,
     status: watch::Receiver<Status>,
     lines: UnixListener,
 }

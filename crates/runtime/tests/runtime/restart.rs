@@ -3,11 +3,10 @@
 use std::time::Duration;
 
 use samspill_model::inventory::Phase;
-use samspill_model::plan::InstanceState;
 use samspill_runtime::Event;
 use samspill_testkit::wait_until;
 
-use crate::mesh::{IDLE, Mesh, fixture, is_alive, kill, listen, workload};
+use crate::mesh::{IDLE, Mesh, is_alive, kill, workload};
 
 fn restart(event: Event) -> Option<(String, String, Option<String>, Duration)> {
     match event {
@@ -77,43 +76,4 @@ async fn nothing_of_a_crashed_app_is_left() {
     kill(pid);
     mesh.instance("a-0", |status| status.instance.restarts == 1).await;
     wait_until("its child is gone", async || !is_alive(grandchild)).await;
-}
-
-#[tokio::test]
-async fn a_killed_runtime_leaves_no_process() {
-    let folder = tempfile::tempdir().unwrap();
-    let lines = listen(folder.path());
-    let mut command = tokio::process::Command::new(fixture());
-    let mut runtime = command.arg("up").arg(folder.path().join("state")).kill_on_drop(true).spawn().unwrap();
-    let mut line = crate::mesh::Line::accept(&lines).await;
-    line.plan(1, &[workload("a", IDLE), workload("b", IDLE)], InstanceState::Serve).await;
-    let inventory = line
-        .inventory(|inventory| {
-            inventory.edge.is_some() && inventory.instances.iter().filter(|instance| instance.ready).count() == 2
-        })
-        .await;
-    let instances = inventory.instances.iter();
-    let mut children = instances.flat_map(|instance| [instance.pid.unwrap(), instance.sidecar.as_ref().unwrap().pid]);
-    let children = children.by_ref().chain(inventory.edge.map(|edge| edge.pid)).collect::<Vec<_>>();
-    assert_eq!(children.len(), 5);
-    assert!(children.iter().all(|&child| is_alive(child)));
-
-    kill(runtime.id().unwrap());
-    runtime.wait().await.unwrap();
-    assert_eq!(line.hear().await, None, "the controller ended too");
-    wait_until("every child is gone", async || !children.iter().any(|&child| is_alive(child))).await;
-
-    // And the folder is free for the next.
-    drop(lines);
-    std::fs::remove_file(folder.path().join("controller-in-test.sock")).unwrap();
-    let lines = listen(folder.path());
-    let (runtime, _events) = samspill_runtime::Runtime::start(
-        crate::mesh::settings(folder.path()),
-        samspill_model::intent::Intent::default(),
-    )
-    .unwrap();
-    let (shutdown, ended) = (runtime.shutdown(), samspill_net::task::spawn("runtime", runtime.run()));
-    crate::mesh::Line::accept(&lines).await;
-    shutdown.drain();
-    ended.await.unwrap();
 }

@@ -60,7 +60,7 @@ async fn the_whole_ends_edge_first_and_controller_last() {
     // The controller lives to hear of it.
     let is_stopping = |instance: &Instance| instance.phase == Phase::Stopping && !instance.ready;
     mesh.line.inventory(|inventory| inventory.instances.iter().any(is_stopping)).await;
-    (&mut mesh.ended).await.unwrap();
+    (&mut mesh.ended).await.unwrap().unwrap();
     while mesh.line.hear().await.is_some() {}
 
     let journal = mesh.journal();
@@ -85,7 +85,7 @@ async fn a_second_signal_waits_for_nobody() {
     mesh.shutdown.signal();
     mesh.event(|event| (event == Event::Stopping).then_some(())).await;
     mesh.shutdown.signal();
-    (&mut mesh.ended).await.unwrap();
+    (&mut mesh.ended).await.unwrap().unwrap();
     assert!(!is_alive(pid));
 }
 

@@ -8,8 +8,10 @@ use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::common_tls_c
     CombinedCertificateValidationContext, ValidationContextType,
 };
 use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::subject_alt_name_matcher::SanType;
+use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::tls_parameters::TlsProtocol;
 use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::{
-    CertificateValidationContext, CommonTlsContext, SdsSecretConfig, SubjectAltNameMatcher, UpstreamTlsContext,
+    CertificateValidationContext, CommonTlsContext, SdsSecretConfig, SubjectAltNameMatcher, TlsParameters,
+    UpstreamTlsContext,
 };
 use envoy_types::pb::envoy::extensions::upstreams::http::v3::HttpProtocolOptions;
 use envoy_types::pb::envoy::extensions::upstreams::http::v3::http_protocol_options::explicit_http_config::ProtocolConfig;
@@ -111,7 +113,15 @@ fn tls(identities: &[SpiffeId]) -> UpstreamTlsContext {
         validation_context_sds_secret_config: Some(secret("ROOTCA")),
         ..CombinedCertificateValidationContext::default()
     };
+    // Envoy, as a client, would stop at 1.2.
+    let version = TlsProtocol::TlSv13.into();
+    let tls_params = TlsParameters {
+        tls_minimum_protocol_version: version,
+        tls_maximum_protocol_version: version,
+        ..TlsParameters::default()
+    };
     let common = CommonTlsContext {
+        tls_params: Some(tls_params),
         tls_certificate_sds_secret_configs: vec![secret("default")],
         validation_context_type: Some(ValidationContextType::CombinedValidationContext(validation)),
         ..CommonTlsContext::default()

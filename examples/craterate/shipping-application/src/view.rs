@@ -48,7 +48,7 @@ fn receipt(visit: &Visit) -> Markup {
             p { "This page was served by" }
             ul #served-by { @for instance in visit.served_by() { li { (instance) } } }
             @if let Some(trace_id) = visit.trace_id() {
-                p { "Follow its whole way: " code { "samspill trace " span #trace-id { (trace_id) } } }
+                p { "Follow its whole way in a terminal: " code { "samspill trace " span #trace-id { (trace_id) } } }
             }
         }
     }
@@ -63,7 +63,7 @@ pub(crate) fn failure(visit: &Visit, problem: &Problem) -> Markup {
             section.card {
                 h1 { (problem.title()) }
                 @if let Some(detail) = problem.detail_text() { p { (detail) } }
-                p { a.button href="/" { "To the counter" } }
+                a.button href="/" { "Back to the counter" }
             }
         },
     )

@@ -198,7 +198,7 @@ async fn what_does_not_exist_is_a_page_too() {
     for path in ["/bookings/b-1", "/bookings/..%2F..%2Fv1", "/nowhere"] {
         let page = get(app, path).await;
         assert_eq!(page.status, StatusCode::NOT_FOUND, "{path}");
-        assert!(page.html.contains("To the counter"), "{}", page.html);
+        assert!(page.html.contains("Back to the counter"), "{}", page.html);
         assert!(page.headers.contains_key(CONTENT_SECURITY_POLICY));
     }
 }

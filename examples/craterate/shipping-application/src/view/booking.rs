@@ -29,7 +29,8 @@ pub(crate) fn booked(visit: &Visit, request: &BookingRequest, booked: &Booked) -
                     dt { "Parcel" } dd #tracking-id { (booked.tracking_id) }
                     dt { "Invoice" } dd #invoice-id { (booked.invoice_id) }
                 }
-                p { a.button #follow href=(follow) { "Follow the parcel" } }
+                p { "On its own page you see where it is, and pay for it." }
+                a.button #follow href=(follow) { "Follow the parcel" }
             }
         },
     )
@@ -79,25 +80,28 @@ pub(crate) fn booking(
 fn story(path: &str, parcel: &Parcel, messages: &Messages) -> Markup {
     let is_delivered = parcel.status == EventType::Delivered.name();
     html! {
-        p { "Parcel " span #tracking-id { (parcel.id) } " is " strong #parcel-status { (parcel.status) } "." }
+        p { "Parcel " span #tracking-id { (parcel.id) } " is " strong #parcel-status { (words(&parcel.status)) } "." }
         @if !parcel.events.is_empty() {
             ol #events {
                 @for event in &parcel.events {
-                    li { strong { (event.kind.name()) } " in " (event.place) " " (moment(&event.at)) }
+                    li { strong { (words(event.kind.name())) } " in " (event.place) " " (moment(&event.at)) }
                 }
             }
         }
         @if !is_delivered {
             // A form, for a link to the page that is open would only scroll.
             form method="get" action=(path) { button.secondary type="submit" { "Look again" } }
-            details open[messages.by("place").next().is_some()] {
+            // Who has played once will go on.
+            details open[messages.by("place").next().is_some() || !parcel.events.is_empty()] {
                 summary { "Play the carrier" }
                 form method="post" action={ (path) "/events" } {
+                    p.quiet { "No lorry comes for this parcel: say yourself where it is, and what happened to it there." }
                     (hidden("tracking_id", &parcel.id))
                     (text_field(messages, "place", "Where it is now", "", "Svinesund"))
-                    @for kind in EventType::ALL {
-                        button.secondary type="submit" name="type" value=(kind.name()) { (kind.name()) }
-                        " "
+                    div.buttons {
+                        @for kind in EventType::ALL {
+                            button.secondary type="submit" name="type" value=(kind.name()) { (words(kind.name())) }
+                        }
                     }
                 }
             }
@@ -136,6 +140,11 @@ fn moment(at: &str) -> Markup {
 
 fn place(code: &str) -> &str {
     code.parse::<Country>().map_or(code, |country| country.name)
+}
+
+/// `picked-up` as `picked up`.
+fn words(name: &str) -> String {
+    name.replace('-', " ")
 }
 
 /// `2500` as `2.5`.

@@ -20,7 +20,8 @@ pub(crate) fn home(visit: &Visit, order: &Order, quote: Option<&Quote>, messages
             (messages_above(messages, &FIELDS))
             section.card {
                 h1 { "What does it cost?" }
-                form method="get" action="/" {
+                // In a small window the price would be below what is seen.
+                form method="get" action="/#quote" {
                     div.row {
                         (country_field(messages, "from", "From", &order.from))
                         (country_field(messages, "to", "To", &order.to))
@@ -36,7 +37,7 @@ pub(crate) fn home(visit: &Visit, order: &Order, quote: Option<&Quote>, messages
 
 fn book(order: &Order, quote: &Quote, messages: &Messages) -> Markup {
     html! {
-        section.card {
+        section.card #quote {
             h2 { "Your price is " strong #price { (price(quote.cents, &quote.currency)) } }
             p.quiet { "It holds for " (quote.valid_seconds / 60) " minutes. You pay by invoice." }
             form method="post" action="/bookings" {
