@@ -10,6 +10,7 @@ use crate::command::{cargo, output};
 mod features;
 mod files;
 mod layers;
+mod unused;
 
 /// What `cargo metadata --no-deps` says, as far as it is needed here.
 #[derive(Deserialize)]
@@ -37,6 +38,7 @@ pub(crate) fn run() -> Result<()> {
     let mut mistakes = Vec::new();
     mistakes.extend(layers::check(&metadata.packages));
     mistakes.extend(manifests(&metadata.packages)?);
+    mistakes.extend(unused::check(&metadata.packages)?);
     mistakes.extend(files::check()?);
     mistakes.extend(features::check()?);
     if mistakes.is_empty() {
@@ -82,11 +84,15 @@ fn manifests(packages: &[Package]) -> Result<Vec<String>> {
 }
 
 /// Versions in the lock file of which the tree needs two, each with its reason. Adding a line here is a decision.
-const DUPLICATES: [(&str, &str); 5] = [
+const DUPLICATES: [(&str, &str); 9] = [
     ("base64", "tonic and sqlx still use 0.22, pem (of rcgen) and serde-saphyr use 0.23"),
+    ("foldhash", "follows hashbrown"),
+    ("getrandom", "rand 0.9 uses 0.3, tempfile (of prost-build) uses 0.4"),
     ("hashbrown", "hashlink (of sqlx) still uses 0.16, indexmap (of h2) uses 0.17"),
+    ("itertools", "prost-build and prost-derive use two"),
     ("syn", "derive macros are moving from 2 to 3"),
     ("synstructure", "follows syn"),
+    ("unicode-width", "miette (of protox) uses 0.1, annotate-snippets (of serde-saphyr) uses 0.2"),
     ("untrusted", "aws-lc-rs uses 0.7, rustls-webpki 0.9"),
 ];
 

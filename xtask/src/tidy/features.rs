@@ -1,7 +1,7 @@
 //! `up` builds the services after the command: no registry crate may be compiled a second time for them, so both builds
 //! must choose the same features. And each crate that is there twice has a reason.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Result;
 
@@ -20,33 +20,37 @@ const SERVICES: [&str; 6] = [
 pub(super) fn check() -> Result<Vec<String>> {
     let first = tree(&["samspill-cli"])?;
     let second = tree(&SERVICES)?;
-    let (first_features, second_features) = (features(&first), features(&second));
-    let mut mistakes: Vec<String> = second_features
-        .iter()
-        .filter_map(|(package, of_services)| {
-            let of_command = first_features.get(package)?;
-            (of_command != of_services).then(|| {
-                format!(
-                    "{package} would be built twice: the command chooses [{of_command}], the services [{of_services}]; \
-                     name the union in crates/build-features"
-                )
-            })
-        })
-        .collect();
+    let (of_command, of_services) = (features(&first), features(&second));
+    let mut mistakes = Vec::new();
+    for (package, variants) in &of_services {
+        let Some(built) = of_command.get(package) else { continue };
+        for again in variants.difference(built) {
+            mistakes.push(format!(
+                "{package} would be built twice: the command chooses {built:?}, the services [{again}]; name the union in \
+                 crates/build-features"
+            ));
+        }
+    }
     mistakes.extend(super::duplicates(&[first, second].concat()));
     Ok(mistakes)
 }
 
-/// One line per crate that is compiled for the target: name, version, features.
+/// One line per crate that is compiled, for the target or for a build script: name, version, features.
 fn tree(packages: &[&str]) -> Result<String> {
-    let mut arguments = vec!["tree", "--edges", "normal", "--prefix", "none", "--no-dedupe", "--format", "{p}\t{f}"];
+    let mut arguments = vec!["tree", "--edges", "normal,build", "--prefix", "none", "--no-dedupe", "--format", "{p}\t{f}"];
     for package in packages {
         arguments.extend(["--package", package]);
     }
     output(&mut cargo(&arguments))
 }
 
-fn features(tree: &str) -> BTreeMap<&str, &str> {
-    let registry = tree.lines().filter(|line| !line.contains("(/"));
-    registry.filter_map(|line| line.split_once('\t')).collect()
+/// Each registry crate with every choice of features that it is compiled with: for the target, and for the host.
+fn features(tree: &str) -> BTreeMap<&str, BTreeSet<&str>> {
+    let mut found: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for line in tree.lines().filter(|line| !line.contains("(/")) {
+        if let Some((package, features)) = line.split_once('\t') {
+            found.entry(package).or_default().insert(features);
+        }
+    }
+    found
 }

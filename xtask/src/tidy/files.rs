@@ -35,8 +35,21 @@ pub(super) fn check() -> Result<Vec<String>> {
             }
         }
     }
+    for file in listed.lines().filter(|file| file.ends_with(".md")) {
+        mistakes.extend(links(file)?);
+    }
     mistakes.extend(architecture()?);
     Ok(mistakes)
+}
+
+/// Every relative link of a page leads somewhere.
+fn links(page: &str) -> Result<Vec<String>> {
+    let Ok(text) = std::fs::read_to_string(root().join(page)) else { return Ok(Vec::new()) };
+    let folder = root().join(page).parent().map(ToOwned::to_owned).unwrap_or_default();
+    let targets = text.split("](").skip(1).filter_map(|rest| rest.split([')', '#']).next());
+    let is_relative = |target: &&str| !target.is_empty() && !target.contains("://");
+    let broken = targets.filter(is_relative).filter(|target| !folder.join(target).exists());
+    Ok(broken.map(|target| format!("{page}: the link to `{target}` leads nowhere")).collect())
 }
 
 /// Every path that ARCHITECTURE.md names in backticks exists.
