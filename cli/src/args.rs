@@ -53,20 +53,23 @@ pub(crate) enum Verb {
 /// The folder that everything about a running mesh is kept in.
 #[derive(Clone, Debug, ClapArgs)]
 pub(crate) struct State {
-    /// Folder of all that lasts; one mesh uses it at a time
+    /// Folder of all that lasts
+    ///
+    /// One mesh uses it at a time. What is in it: docs/reference/command.md
     #[arg(long, value_name = "DIR", default_value = ".samspill")]
     pub(crate) state_dir: PathBuf,
 }
 
 #[derive(Debug, ClapArgs)]
-#[command(after_help = "\
+#[command(after_help = "Ctrl-C drains and stops; a second Ctrl-C stops at once.")]
+#[command(after_long_help = "\
 What the files say wins over what `scale` has said; what has changed since the last time is told.
 Ctrl-C drains: the edge first, each service next, its sidecar last. A second Ctrl-C stops at once.")]
 pub(crate) struct Up {
     /// Folder of Kubernetes manifests, with a samspill.local.yaml
     #[arg(value_name = "DIR")]
     pub(crate) folder: PathBuf,
-    /// Return when all is ready; it goes on in the background
+    /// Return when ready, and go on in the background
     #[arg(long)]
     pub(crate) detach: bool,
     /// The edge's port on 127.0.0.1; 0 takes a free one [default: that of samspill.local.yaml, else 8080]
@@ -74,10 +77,14 @@ pub(crate) struct Up {
     pub(crate) http_port: Option<u16>,
     #[command(flatten)]
     pub(crate) state: State,
-    /// Where spans are forwarded to (OTLP/gRPC); nobody need listen there yet
+    /// Where spans are forwarded to, by OTLP over gRPC
+    ///
+    /// Nobody need listen there: it is tried again in the background.
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:4317", value_parser = endpoint)]
     pub(crate) otlp_endpoint: String,
-    /// How long a certificate is valid; renewed at half of that
+    /// How long a certificate is valid
+    ///
+    /// With a unit: 90s, 15m, 1h30m. It is renewed at half of that.
     #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = duration)]
     pub(crate) leaf_ttl: Duration,
     /// The trust domain of all identities
@@ -304,6 +311,7 @@ mod tests {
     use clap::CommandFactory;
 
     use super::*;
+    use crate::exit::Exit;
 
     #[test]
     fn the_definition_is_consistent() {
@@ -318,6 +326,29 @@ mod tests {
         for text in ["", "5", "1d", "h", "-1s", "1.5h", "1s", "99999999999999999999s", "999999h"] {
             assert!(seconds(text).is_err(), "{text}");
         }
+    }
+
+    /// The page is written by hand; what it must not forget is checked.
+    #[test]
+    fn the_reference_page_has_every_verb_flag_and_exit_code() {
+        let page = include_str!("../../docs/reference/command.md");
+        let mut command = Args::command();
+        command.build();
+        for verb in command.get_subcommands().filter(|verb| !verb.is_hide_set()) {
+            let heading = format!("\n## `samspill {}", verb.get_name());
+            let (_, section) = page.split_once(&heading).unwrap_or_else(|| panic!("no section {heading}"));
+            let section = section.split("\n## ").next().unwrap();
+            for flag in verb.get_arguments().filter_map(|argument| argument.get_long()).filter(|flag| *flag != "help") {
+                assert!(section.contains(&format!("--{flag}")), "{} --{flag}", verb.get_name());
+            }
+            for value in verb.get_arguments().flat_map(|argument| argument.get_possible_values()) {
+                assert!(section.contains(value.get_name()), "{} {}", verb.get_name(), value.get_name());
+            }
+        }
+        for code in [Exit::Success, Exit::Failed, Exit::Usage, Exit::Interrupted] {
+            assert!(page.contains(&format!("\n| {} | ", code as u8)), "{code:?}");
+        }
+        assert!(page.contains(&format!("exits with {} ", samspill_runtime::HOPELESS)));
     }
 
     /// What `--help` says is read in review: this fails when it changes.

@@ -31,9 +31,13 @@ pub(crate) fn state_dir(folder: &Path) -> Result<String, Failure> {
     let exists = |path: &&Path| path.exists();
     let nearest = absolute.ancestors().find(exists).unwrap_or(&absolute);
     let writable = rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK;
-    if !nearest.is_dir() || rustix::fs::access(nearest, writable).is_err() {
+    if !nearest.is_dir() {
+        return Err(Failure::new(format!("`{}` is no folder", nearest.display()))
+            .hint("choose another state folder with --state-dir"));
+    }
+    if rustix::fs::access(nearest, writable).is_err() {
         return Err(Failure::new(format!("cannot write to `{}`", nearest.display()))
-            .hint("choose another folder with --state-dir"));
+            .hint("choose another state folder with --state-dir"));
     }
     samspill_runtime::state::check_length(&absolute).map_err(failure)?;
     if let Some(running) = samspill_runtime::state::find(&absolute).map_err(failure)? {

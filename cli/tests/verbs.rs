@@ -9,6 +9,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
+use samspill_testkit::wait_until;
+
 /// A Deployment without ports: what runs need not listen.
 const DEPLOYMENT: &str = "\
 apiVersion: apps/v1
@@ -120,6 +122,84 @@ fn a_mesh_is_started_looked_at_and_stopped() {
         gone.stderr
     );
     assert_eq!(run(&["down"]).code, 0, "stopping what does not run is done");
+}
+
+#[tokio::test]
+async fn kill_9_of_the_daemon_leaves_no_process() {
+    let folder = folder();
+    // Each copy has a helper, and says its number.
+    fs::write(folder.path().join("app/sleeper"), "#!/bin/sh\nsleep 600 &\necho $!\nwait\n").unwrap();
+    let _running = Running(folder.path());
+    let run = |args: &[&str]| samspill(folder.path(), args);
+    let up = run(&["up", "app", "--detach", "--http-port", "0"]);
+    assert_eq!(up.code, 0, "{}", up.stderr);
+    wait_until("both helpers are there", async || run(&["logs", "sleeper"]).stdout.lines().count() == 2).await;
+    let helpers = run(&["logs", "sleeper"]).stdout;
+    let helpers = helpers.lines().map(|line| line.rsplit(' ').next().unwrap().to_owned());
+    let instances: serde_json::Value = serde_json::from_str(&run(&["get", "instances", "-o", "json"]).stdout).unwrap();
+    let pids = instances.as_array().unwrap().iter().flat_map(|instance| [&instance["pid"], &instance["sidecar_pid"]]);
+    let all: Vec<String> = pids.map(ToString::to_string).chain(helpers).collect();
+    assert_eq!(all.iter().filter(|pid| is_alive(pid)).count(), 6, "{all:?}");
+
+    let state: serde_json::Value =
+        serde_json::from_slice(&fs::read(folder.path().join(".samspill/runtime.json")).unwrap()).unwrap();
+    assert!(Command::new("kill").args(["-9", &state["pid"].to_string()]).status().unwrap().success());
+    wait_until("nothing is left", async || !all.iter().any(|pid| is_alive(pid))).await;
+    assert!(run(&["down"]).stderr.starts_with("nothing to stop"));
+}
+
+fn is_alive(pid: &str) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('Z'))
+}
+
+#[test]
+fn a_store_that_cannot_be_used_ends_up_in_words_and_is_left_alone() {
+    let folder = folder();
+    let _running = Running(folder.path());
+    let store = folder.path().join(".samspill/controller.redb");
+    let up = |further: &[&str]| samspill(folder.path(), &[&["up", "app", "--http-port", "0"], further].concat());
+    assert_eq!(up(&["--detach"]).code, 0);
+    assert_eq!(samspill(folder.path(), &["down"]).code, 0);
+
+    for detach in [&[][..], &["--detach"]] {
+        let domain = up(&[&["--trust-domain", "other.org"], detach].concat());
+        assert_eq!((domain.code, domain.stdout.as_str()), (1, ""));
+        let expected = "error: the store belongs to the trust domain `samspill.local`, asked for is `other.org`; \
+                        use another --state-dir for another trust domain\n";
+        assert_eq!(domain.stderr, expected);
+    }
+    let usual = up(&["--detach"]);
+    assert!(usual.code == 0 && !usual.stderr.contains("new"), "nothing was lost: {}", usual.stderr);
+    assert_eq!(samspill(folder.path(), &["down"]).code, 0);
+
+    fs::write(&store, "rubbish").unwrap();
+    let damaged = up(&[]);
+    assert_eq!((damaged.code, damaged.stdout.as_str()), (1, ""));
+    assert!(damaged.stderr.contains("controller.redb is damaged: "), "{}", damaged.stderr);
+    assert_eq!(damaged.stderr.lines().count(), 1, "{}", damaged.stderr);
+    assert_eq!(fs::read(&store).unwrap(), b"rubbish");
+}
+
+#[test]
+fn what_has_changed_is_told() {
+    let folder = folder();
+    let _running = Running(folder.path());
+    let told = || {
+        let up = samspill(folder.path(), &["up", "app", "--detach", "--http-port", "0"]);
+        assert_eq!(up.code, 0, "{}", up.stderr);
+        let lines = up.stderr.lines().filter(|line| !line.ends_with(" ready")).map(str::to_owned);
+        lines.collect::<Vec<String>>()
+    };
+    let down = || assert_eq!(samspill(folder.path(), &["down"]).code, 0);
+    assert_eq!(told(), ["new in this state folder: 1 workload"]);
+    assert_eq!(samspill(folder.path(), &["scale", "sleeper", "--replicas", "1"]).code, 0);
+    down();
+    fs::write(folder.path().join("app/a.yaml"), DEPLOYMENT.replace("sleeper:7", "sleeper:8")).unwrap();
+    let by_hand = "default/sleeper was scaled to 1 by hand and has 2 replicas again, as the files say";
+    assert_eq!(told(), [by_hand, "default/sleeper has another version"]);
+    down();
+    assert_eq!(told(), Vec::<String>::new());
 }
 
 #[test]

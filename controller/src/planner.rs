@@ -34,7 +34,7 @@ impl Acknowledged {
         let sidecars =
             inventory.instances.iter().filter(|instance| instance.sidecar.is_some()).map(|i| i.name.as_str());
         let edge = inventory.edge.iter().map(|_process| EDGE_NODE);
-        sidecars.chain(edge).filter(|node| self.proxies.get(*node).is_some_and(|at| *at < generation)).collect()
+        sidecars.chain(edge).filter(|node| self.proxies.get(*node).is_none_or(|at| *at < generation)).collect()
     }
 }
 

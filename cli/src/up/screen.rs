@@ -113,7 +113,7 @@ fn lines(launch: &Launch, view: &StatusView, edge: Option<&str>, stop: Stop) -> 
         let note = format!("{instance}: the others answer, and it is back in a moment");
         push("break it", format!("kill -9 {pid}"), &note);
     }
-    push("look inside", launch.command.verb("get instances"), "");
+    push("look inside", launch.command.verb("get instances"), "or services, routes, certificates");
     push(
         "stop",
         match stop {

@@ -62,6 +62,7 @@ fn one_controller_at_a_time() {
     let first = open(&folder).unwrap();
     let error = open(&folder).unwrap_err();
     assert!(matches!(error, OpenStoreError::InUse(_)), "{error}");
+    assert!(!crate::RunError::from(error).is_lasting(), "that one may be ending");
     drop(first);
     open(&folder).unwrap();
 }
@@ -76,6 +77,7 @@ fn a_newer_store_is_left_alone() {
     let before = std::fs::read(file(&folder)).unwrap();
     let error = open(&folder).unwrap_err();
     assert!(matches!(error, OpenStoreError::Newer { found: 2, known: 1, .. }), "{error}");
+    assert!(crate::RunError::from(error).is_lasting());
     assert!(std::fs::read(file(&folder)).unwrap() == before, "the file was changed");
 }
 

@@ -365,6 +365,7 @@ async fn a_damaged_store_stops_it_before_anything_else() {
     let _runtime = mesh.start();
     let error = mesh.ended().await.unwrap_err();
     assert!(matches!(error, RunError::Store(OpenStoreError::Corrupt { .. })), "{error}");
+    assert!(error.is_lasting());
     assert_eq!(std::fs::read(&store).unwrap(), b"something else");
 }
 
@@ -376,6 +377,7 @@ async fn another_trust_domain_is_another_state_folder() {
     let _runtime = mesh.start_in("elsewhere.local");
     let error = mesh.ended().await.unwrap_err();
     assert!(error.to_string().contains("belongs to the trust domain `samspill.local`"), "{error}");
+    assert!(error.is_lasting());
 }
 
 #[tokio::test]

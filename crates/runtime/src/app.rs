@@ -279,6 +279,9 @@ mod tests {
                 "no_proxy=localhost,127.0.0.1,::1",
             ]
         );
+        let page = include_str!("../../../docs/reference/command.md");
+        let undocumented = environment.keys().filter(|name| !page.contains(&format!("`{name}`")));
+        assert_eq!(undocumented.collect::<Vec<_>>(), ["PORT_GRPC_API"], "which is `PORT_<NAME>`");
     }
 
     #[test]

@@ -81,12 +81,16 @@ impl Guard {
             known.iter().for_each(|(pid, ticks)| self.say(&introduction(*pid, *ticks)));
             let problem = match self.spawn(executable, state_dir) {
                 Ok(mut child) => tokio::select! {
-                    status = child.wait() => status.map_or_else(|error| error.to_string(), |status| status.to_string()),
+                    // "signal: 9 (SIGKILL)"
+                    status = child.wait() => match status {
+                        Ok(status) => status.to_string().replace(':', ""),
+                        Err(error) => error.to_string(),
+                    },
                     () = stop.cancelled() => return self.dismiss(child).await,
                 },
                 Err(error) => error.to_string(),
             };
-            board.error("guard", format!("has ended ({problem}) and is started again"));
+            board.error("guard", format!("has ended, {problem}, and is started again"));
             tokio::select! {
                 () = tokio::time::sleep(backoff.after(begun.elapsed())) => {}
                 () = stop.cancelled() => return,
