@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
+use http::StatusCode;
 use samspill_testkit::wait_until;
 
 use crate::mesh::{Mesh, root, samspill};
@@ -48,6 +49,9 @@ async fn the_lectures_deployment_runs_as_it_stands() {
         };
         wait_until("the app answers", greets).await;
     }
+    // The lecture's file has no HTTPRoute: strangers are told so.
+    let reply = mesh.get("/").await;
+    assert_eq!((reply.status, reply.header("x-samspill-reason")), (StatusCode::NOT_FOUND, "no-route"));
 }
 
 #[tokio::test]

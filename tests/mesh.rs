@@ -76,10 +76,7 @@ impl Mesh {
             if let Some(status) = mesh.try_status().await
                 && status.ready
             {
-                // Without a route there is no edge.
-                if let Some(edge) = status.edge {
-                    mesh.edge = edge.address;
-                }
+                mesh.edge = status.edge.expect("an edge").address;
                 return mesh;
             }
             let has_ended = mesh.up.try_wait().unwrap();

@@ -15,9 +15,8 @@ pub(crate) fn down(args: &State) -> Result<Exit, Failure> {
         say(&format!("nothing to stop: no mesh runs with the state folder `{}`", args.state_dir.display()));
         return Ok(Exit::Success);
     };
-    let terminate =
-        || running.terminate().map_err(|error| Failure::new(format!("cannot stop process {}: {error}", running.pid)));
-    if terminate()? {
+    let cannot_stop = |error| Failure::new(format!("cannot stop process {}: {error}", running.pid));
+    if running.terminate().map_err(cannot_stop)? {
         say(&format!("process {} drains: the edge first, then the services, their sidecars last", running.pid));
     }
     block_on(async {
@@ -27,7 +26,7 @@ pub(crate) fn down(args: &State) -> Result<Exit, Failure> {
                 () = tokio::time::sleep(LOOK_INTERVAL) => {}
                 _ = tokio::signal::ctrl_c() => {
                     // As in `up`: the second time is at once.
-                    terminate()?;
+                    running.interrupt().map_err(cannot_stop)?;
                     is_interrupted = true;
                 }
             }

@@ -175,7 +175,7 @@ fn assemble(generation: Generation, intent: &Intent, previous: &Plan, states: St
     Plan {
         generation,
         parent: previous.generation,
-        edge: !intent.routes.is_empty(),
+        edge: !intent.workloads.is_empty(),
         workloads: workloads.values().map(|workload| (*workload).clone()).collect(),
         instances,
     }

@@ -86,7 +86,8 @@ impl Handler for Stranger {
                 Malformed { status: StatusCode::METHOD_NOT_ALLOWED, detail: "the edge opens no tunnels".into() };
             return rescue::malformed(&refusal, is_grpc, &edge.metrics);
         }
-        let mut request = Request::from_parts(parts, Body::from(body));
+        let body = Body::received(body, parts.version);
+        let mut request = Request::from_parts(parts, body);
 
         // Call context: a new trace; the stranger's own becomes a link.
         let strangers = TraceContext::parse(request.headers());
@@ -101,7 +102,7 @@ impl Handler for Stranger {
 
         // Claims, route, forward.
         let answered = match self.claim(&mut request, &context) {
-            Ok(authority) => self.forward(request, authority, context).await,
+            Ok(authority) => self.forward(request, authority, context, &mut observation).await,
             Err(failure) => Err(failure),
         };
         let mut response = answered.unwrap_or_else(|failure| {
@@ -133,9 +134,11 @@ impl Stranger {
         mut request: Request<Body>,
         authority: http::uri::Authority,
         parent: TraceContext,
+        observation: &mut Observation,
     ) -> Result<Response<Body>, Failure> {
-        let backend = self.edge.engine.route(&RoutesOf::Edge, request.uri_mut()).await?;
-        let mut response = self.edge.engine.forward(&Outgoing { backend, authority, parent }, request).await?;
+        let routed = self.edge.engine.route(&RoutesOf::Edge, request.uri_mut()).await?;
+        observation.routed(routed.pattern());
+        let mut response = self.edge.engine.forward(&Outgoing { routed, authority, parent }, request).await?;
         remove_hop_by_hop(response.headers_mut())
             .map_err(|error| Failure::new(Reason::UpstreamReset).caused_by(error))?;
         Ok(response)

@@ -171,7 +171,8 @@ impl Handler for Caller {
             let refusal = Malformed { status: StatusCode::METHOD_NOT_ALLOWED, detail };
             return rescue::malformed(&refusal, is_grpc, metrics);
         }
-        let mut request = Request::from_parts(parts, Body::from(body));
+        let body = Body::received(body, parts.version);
+        let mut request = Request::from_parts(parts, body);
 
         // Call context: the caller's sidecar has said whether this is traced.
         let parent = TraceContext::parse(request.headers());

@@ -83,7 +83,8 @@ impl Outbound {
     }
 
     async fn forward(&self, request: Request<Incoming>) -> Result<Response<Body>, Failure> {
-        let mut request = request.map(Body::from);
+        let version = request.version();
+        let mut request = request.map(|body| Body::received(body, version));
 
         // Name: the tunnel's, the absolute form's (http_proxy), `:authority`, or `Host`.
         let authority = match &self.tunnel_to {
@@ -102,8 +103,8 @@ impl Outbound {
         });
 
         // Route and forward.
-        let backend = self.engine.route(&RoutesOf::Service(name), request.uri_mut()).await?;
-        let mut response = self.engine.forward(&Outgoing { backend, authority, parent }, request).await?;
+        let routed = self.engine.route(&RoutesOf::Service(name), request.uri_mut()).await?;
+        let mut response = self.engine.forward(&Outgoing { routed, authority, parent }, request).await?;
         remove_hop_by_hop(response.headers_mut())
             .map_err(|error| Failure::new(Reason::UpstreamReset).caused_by(error))?;
         Ok(response)

@@ -1,7 +1,7 @@
 //! A mesh in this process: in the foreground, or as the daemon.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use samspill_net::task::spawn;
 use samspill_observability::span::Resource;
@@ -43,17 +43,17 @@ pub(super) fn run(launch: Launch, audience: Audience) -> Result<Exit, Failure> {
     let _telemetry = telemetry::init(&settings).map_err(failure)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let signals = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()].map(signal);
+        let signals = [SignalKind::terminate(), SignalKind::hangup()].map(signal);
         let (mesh, events) = Runtime::start(launch.settings()?, launch.intent.clone()).map_err(failure)?;
-        let stops = Arc::new(AtomicU32::new(0));
+        let is_cut_short = Arc::new(AtomicBool::new(false));
+        spawn("interrupts", stop_on_interrupt(signal(SignalKind::interrupt())?, mesh.shutdown(), Arc::clone(&is_cut_short)));
         for stream in signals {
-            spawn("signals", stop_on(stream?, mesh.shutdown(), Arc::clone(&stops)));
+            spawn("signals", drain_on(stream?, mesh.shutdown()));
         }
         spawn("screen", show(events, mesh.status(), launch, audience));
         Box::pin(mesh.run()).await.map_err(|error| gave_up(&error))?;
         say("stopped");
-        // The first signal is the usual way to end; a further one has cut the drain short.
-        Ok(if stops.load(Ordering::Relaxed) > 1 { Exit::Interrupted } else { Exit::Success })
+        Ok(if is_cut_short.load(Ordering::Relaxed) { Exit::Interrupted } else { Exit::Success })
     })
 }
 
@@ -62,10 +62,19 @@ fn gave_up(error: &GaveUp) -> Failure {
     Failure::new(error.to_string().trim_start_matches("error: "))
 }
 
-async fn stop_on(mut signals: Signal, shutdown: Shutdown, stops: Arc<AtomicU32>) {
+/// Ctrl-C: the first is the usual way to end, a second cuts the drain short.
+async fn stop_on_interrupt(mut interrupts: Signal, shutdown: Shutdown, is_cut_short: Arc<AtomicBool>) {
+    while interrupts.recv().await.is_some() {
+        if shutdown.interrupt() {
+            is_cut_short.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Whoever else asks, asks for a drain, however often.
+async fn drain_on(mut signals: Signal, shutdown: Shutdown) {
     while signals.recv().await.is_some() {
-        stops.fetch_add(1, Ordering::Relaxed);
-        shutdown.signal();
+        shutdown.drain();
     }
 }
 

@@ -68,7 +68,8 @@ async fn forward(
     gate::check_request(&parts).map_err(|_malformed| Failure::new(Reason::Malformed))?;
     let host = parts.headers.get("host").ok_or_else(|| Failure::new(Reason::Malformed))?;
     let authority = host.as_bytes().try_into().map_err(|_invalid| Failure::new(Reason::Malformed))?;
-    let mut request = Request::from_parts(parts, Body::from(body));
+    let body = Body::received(body, parts.version);
+    let mut request = Request::from_parts(parts, body);
     remove_hop_by_hop(request.headers_mut()).map_err(malformed)?;
     adapt(&mut request, &authority, AppProtocol::Http1)?;
     let mut response = endpoint.send(request).await.map_err(|error| match error {

@@ -6,13 +6,15 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::HeaderMap;
-use http_body::{Frame, SizeHint};
+use http::{HeaderMap, Response, Version};
+use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;
 
 use crate::endpoint::Return;
 use crate::headers::remove_forbidden_trailers;
 use crate::replay::Attempt;
+
+pub(crate) type BoxError = Box<dyn Error + Send + Sync>;
 
 /// A body on its way through the proxy, either direction.
 #[derive(Debug)]
@@ -49,15 +51,52 @@ impl Observer for Both {
 #[derive(Debug)]
 enum Kind {
     Full(Option<Bytes>),
-    Incoming(Incoming),
+    Received(Received),
     Attempt(Attempt),
     Upstream(Upstream),
+}
+
+/// A message's body as it comes from the network.
+#[derive(Debug)]
+pub(crate) struct Received {
+    incoming: Incoming,
+    is_http2: bool,
+}
+
+/// The stream was reset in the middle of the body, and nothing was said to be wrong.
+#[derive(Debug, thiserror::Error)]
+#[error("the body was broken off")]
+struct BrokenOff;
+
+impl Received {
+    pub(crate) fn new(incoming: Incoming, version: Version) -> Self {
+        Self { incoming, is_http2: version == Version::HTTP_2 }
+    }
+
+    pub(crate) fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        match Pin::new(&mut self.incoming).poll_frame(cx) {
+            // hyper takes a stream that is reset with NO_ERROR for one that has ended. Half a message must not become a
+            // whole one here.
+            Poll::Ready(None) if self.is_http2 && !self.incoming.is_end_stream() => {
+                Poll::Ready(Some(Err(BrokenOff.into())))
+            }
+            polled => polled.map_err(Into::into),
+        }
+    }
+
+    pub(crate) fn is_end_stream(&self) -> bool {
+        self.incoming.is_end_stream()
+    }
+
+    pub(crate) fn size_hint(&self) -> SizeHint {
+        self.incoming.size_hint()
+    }
 }
 
 /// An answer, and the connection to give back after it.
 #[derive(Debug)]
 struct Upstream {
-    incoming: Incoming,
+    received: Received,
     give_back: Option<Return>,
 }
 
@@ -65,6 +104,11 @@ impl Body {
     /// No bytes.
     pub fn empty() -> Self {
         Kind::Full(None).into()
+    }
+
+    /// A request's, in the version of HTTP that the request came in.
+    pub fn received(incoming: Incoming, version: Version) -> Self {
+        Kind::Received(Received::new(incoming, version)).into()
     }
 
     /// Whether it is known to have no bytes and no trailers.
@@ -86,14 +130,18 @@ impl Body {
         Kind::Attempt(attempt).into()
     }
 
-    pub(crate) fn upstream(incoming: Incoming, give_back: Return) -> Self {
-        Kind::Upstream(Upstream { incoming, give_back: Some(give_back) }).into()
+    pub(crate) fn upstream(response: Response<Incoming>, give_back: Return) -> Response<Self> {
+        let version = response.version();
+        response.map(|incoming| {
+            let received = Received::new(incoming, version);
+            Kind::Upstream(Upstream { received, give_back: Some(give_back) }).into()
+        })
     }
 
     /// The request body as it came, if it still is.
-    pub(crate) fn into_incoming(self) -> Result<Incoming, Self> {
+    pub(crate) fn into_received(self) -> Result<Received, Self> {
         match self.kind {
-            Kind::Incoming(incoming) => Ok(incoming),
+            Kind::Received(received) => Ok(received),
             kind => Err(Self { kind, observer: self.observer }),
         }
     }
@@ -117,7 +165,7 @@ impl Upstream {
 impl Drop for Upstream {
     /// hyper does not poll a body of known length past its last byte: the end is then seen here.
     fn drop(&mut self) {
-        if http_body::Body::is_end_stream(&self.incoming) {
+        if self.received.is_end_stream() {
             self.finish();
         }
     }
@@ -129,12 +177,6 @@ impl From<Kind> for Body {
     }
 }
 
-impl From<Incoming> for Body {
-    fn from(incoming: Incoming) -> Self {
-        Kind::Incoming(incoming).into()
-    }
-}
-
 impl From<Bytes> for Body {
     fn from(bytes: Bytes) -> Self {
         Kind::Full(Some(bytes).filter(|bytes| !bytes.is_empty())).into()
@@ -143,14 +185,14 @@ impl From<Bytes> for Body {
 
 impl http_body::Body for Body {
     type Data = Bytes;
-    type Error = Box<dyn Error + Send + Sync>;
+    type Error = BoxError;
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
         let this = self.get_mut();
         let polled = match &mut this.kind {
             Kind::Full(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
-            Kind::Incoming(incoming) => Pin::new(incoming).poll_frame(cx).map_err(Into::into),
-            Kind::Upstream(upstream) => Pin::new(&mut upstream.incoming).poll_frame(cx).map_err(Into::into),
+            Kind::Received(received) => received.poll_frame(cx),
+            Kind::Upstream(upstream) => upstream.received.poll_frame(cx),
             Kind::Attempt(attempt) => attempt.poll_frame(cx),
         };
         match polled {
@@ -182,8 +224,8 @@ impl http_body::Body for Body {
     fn is_end_stream(&self) -> bool {
         match &self.kind {
             Kind::Full(bytes) => bytes.is_none(),
-            Kind::Incoming(incoming) => incoming.is_end_stream(),
-            Kind::Upstream(upstream) => upstream.incoming.is_end_stream(),
+            Kind::Received(received) => received.is_end_stream(),
+            Kind::Upstream(upstream) => upstream.received.is_end_stream(),
             Kind::Attempt(attempt) => attempt.is_end_stream(),
         }
     }
@@ -193,8 +235,8 @@ impl http_body::Body for Body {
             Kind::Full(bytes) => {
                 SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| u64::try_from(bytes.len()).unwrap_or(u64::MAX)))
             }
-            Kind::Incoming(incoming) => incoming.size_hint(),
-            Kind::Upstream(upstream) => upstream.incoming.size_hint(),
+            Kind::Received(received) => received.size_hint(),
+            Kind::Upstream(upstream) => upstream.received.size_hint(),
             Kind::Attempt(attempt) => attempt.size_hint(),
         }
     }

@@ -148,7 +148,8 @@ impl Endpoint {
                 },
             }
         }
-        let mut connection = match connection::open_http1(self.address, &self.transport).await {
+        // Boxed, because every request's future would else have room for a handshake.
+        let mut connection = match Box::pin(connection::open_http1(self.address, &self.transport)).await {
             Ok(connection) => connection,
             Err(failure) => return Err(SendError::Unsent(failure, Some(Box::new(request)))),
         };
@@ -175,7 +176,7 @@ impl Endpoint {
         }
         let give_back =
             Return { _in_flight: in_flight, connection: Used::Http1(Arc::clone(self), Box::new(connection)) };
-        Ok(response.map(|incoming| Body::upstream(incoming, give_back)))
+        Ok(Body::upstream(response, give_back))
     }
 
     async fn send_http2(self: &Arc<Self>, mut request: Request<Body>) -> Result<Response<Body>, SendError> {
@@ -188,7 +189,7 @@ impl Endpoint {
             match sender.try_send_request(request).await {
                 Ok(response) => {
                     let give_back = Return { _in_flight: in_flight, connection: Used::Http2(stream) };
-                    return Ok(response.map(|incoming| Body::upstream(incoming, give_back)));
+                    return Ok(Body::upstream(response, give_back));
                 }
                 Err(mut error) => match error.take_message() {
                     Some(unsent) if is_fresh => {
@@ -219,7 +220,7 @@ impl Endpoint {
         {
             return Err(Failure::new(reason).caused_by("the connection that this request waited for has failed"));
         }
-        match connection::open_http2(self.address, &self.transport).await {
+        match Box::pin(connection::open_http2(self.address, &self.transport)).await {
             Ok(connection) => {
                 let taken = (connection.sender.clone(), Stream::new(&connection.streams), true);
                 if !self.is_retired.load(Ordering::Relaxed) {

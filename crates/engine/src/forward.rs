@@ -31,7 +31,7 @@ use crate::metrics::{Metrics, Side, Traffic, TrafficKey};
 use crate::observe::Observation;
 use crate::reason::{Failure, REASON_HEADER, Reason};
 use crate::replay::Replay;
-use crate::route;
+use crate::route::{self, Routed};
 
 /// How long a first call to a name waits for the controller: longer than a controller needs to be started again.
 const DISCOVERY_WAIT: Duration = Duration::from_secs(15);
@@ -53,7 +53,7 @@ pub struct Engine {
 #[derive(Debug)]
 pub struct Outgoing {
     /// Where to.
-    pub backend: ServicePort,
+    pub routed: Routed,
     /// What the caller named: `Host` or `:authority`.
     pub authority: Authority,
     /// The caller's span; its sampling is that of the attempts. An unsampled request keeps the `traceparent` that it has.
@@ -77,7 +77,7 @@ impl Engine {
     ///
     /// # Errors
     /// [`Reason::UnknownService`], [`Reason::NoRoute`] or [`Reason::DiscoveryUnavailable`].
-    pub async fn route(&self, of: &RoutesOf, uri: &mut Uri) -> Result<ServicePort, Failure> {
+    pub async fn route(&self, of: &RoutesOf, uri: &mut Uri) -> Result<Routed, Failure> {
         let receiver = {
             let mut routes = self.routes.lock().unwrap_or_else(PoisonError::into_inner);
             match routes.get(of) {
@@ -91,14 +91,14 @@ impl Engine {
                 RoutesOf::Edge => Failure::new(Reason::NoRoute),
             });
         };
-        let choice = route::choose(&table, uri).ok_or_else(|| Failure::new(Reason::NoRoute).detail(uri.path()))?;
-        let backend = choice.backend.clone();
-        if let Some(path) = choice.path {
+        let chosen = route::choose(&table, uri).ok_or_else(|| Failure::new(Reason::NoRoute).detail(uri.path()));
+        let (routed, path) = chosen?;
+        if let Some(path) = path {
             let mut parts = std::mem::take(uri).into_parts();
             parts.path_and_query = Some(path);
             *uri = Uri::from_parts(parts).map_err(|error| Failure::new(Reason::Malformed).caused_by(error))?;
         }
-        Ok(backend)
+        Ok(routed)
     }
 
     /// Sends a request to one endpoint after the other until one has it.
@@ -106,13 +106,13 @@ impl Engine {
     /// # Errors
     /// No endpoint took it, or one took it and was lost: the [`Failure`] of the last attempt.
     pub async fn forward(&self, outgoing: &Outgoing, request: Request<Body>) -> Result<Response<Body>, Failure> {
-        let live = self.backend(&outgoing.backend);
+        let live = self.backend(outgoing.routed.backend());
         let endpoints = live.current().await?;
         let mut request = request;
         headers::adapt(&mut request, &outgoing.authority, endpoints.of.protocol)?;
         let mut pending = Pending::new(request, endpoints.all.len() > 1);
         let mut tried = Vec::new();
-        let mut failure = Failure::new(Reason::NoReadyEndpoint).detail(outgoing.backend.to_string());
+        let mut failure = Failure::new(Reason::NoReadyEndpoint).detail(outgoing.routed.backend().to_string());
 
         while let Some(endpoint) = balance::pick(&endpoints.all, &tried)
             && let Some(mut request) = pending.next()
@@ -157,7 +157,7 @@ impl Engine {
         request: &mut Request<Body>,
         resend_count: usize,
     ) -> Observation {
-        let Outgoing { backend, parent, .. } = outgoing;
+        let Outgoing { routed, parent, .. } = outgoing;
         let context = if parent.sampled { parent.child() } else { *parent };
         if parent.sampled {
             context.inject(request.headers_mut());
@@ -171,7 +171,7 @@ impl Engine {
             request,
             counted,
         );
-        observation.sent_to(&backend.service, endpoint.address(), resend_count);
+        observation.sent_to(&routed.backend().service, endpoint.address(), resend_count);
         observation
     }
 
@@ -289,7 +289,7 @@ fn refused_by_sidecar(endpoint: &Endpoint, response: &Response<Body>) -> Option<
 /// A request that may have to be sent again: its head is kept while another endpoint could still take it.
 enum Pending {
     /// As it came, to be sent once.
-    Whole(Option<Box<Request<Body>>>),
+    Whole(Option<Request<Body>>),
     /// A head to copy and a body to replay.
     Kept { head: Request<()>, body: Option<Replay> },
 }
@@ -297,21 +297,21 @@ enum Pending {
 impl Pending {
     fn new(request: Request<Body>, has_alternative: bool) -> Self {
         if !has_alternative {
-            return Self::Whole(Some(Box::new(request)));
+            return Self::Whole(Some(request));
         }
         let (head, body) = request.into_parts();
         if body.is_empty() {
             return Self::Kept { head: Request::from_parts(head, ()), body: None };
         }
-        match body.into_incoming() {
-            Ok(incoming) => Self::Kept { head: Request::from_parts(head, ()), body: Some(Replay::new(incoming)) },
-            Err(body) => Self::Whole(Some(Box::new(Request::from_parts(head, body)))),
+        match body.into_received() {
+            Ok(received) => Self::Kept { head: Request::from_parts(head, ()), body: Some(Replay::new(received)) },
+            Err(body) => Self::Whole(Some(Request::from_parts(head, body))),
         }
     }
 
     fn next(&mut self) -> Option<Request<Body>> {
         match self {
-            Self::Whole(request) => request.take().map(|request| *request),
+            Self::Whole(request) => request.take(),
             Self::Kept { head, body } => {
                 let body = match body {
                     Some(body) => Body::attempt(body.attempt()?),
@@ -330,7 +330,7 @@ impl Pending {
     /// The request has not been sent: it is as good as before.
     fn give_back(&mut self, unsent: Option<Box<Request<Body>>>) {
         if let Self::Whole(request) = self {
-            *request = unsent;
+            *request = unsent.map(|unsent| *unsent);
         }
     }
 

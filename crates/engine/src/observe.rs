@@ -80,6 +80,16 @@ impl Observation {
         }
     }
 
+    /// Says by which rule the request was routed: the span of a server is named after it.
+    pub fn routed(&mut self, pattern: &str) {
+        self.describe(|record| {
+            if !record.attributes.iter().any(|(attribute, _)| *attribute == name::RPC_METHOD) {
+                record.name = format!("{} {pattern}", record.name).into();
+                record.set(name::HTTP_ROUTE, pattern.to_owned());
+            }
+        });
+    }
+
     /// Says to which service, and where, the request was sent.
     pub fn sent_to(&mut self, service: &str, address: SocketAddr, resend_count: usize) {
         self.describe(|record| {

@@ -1,12 +1,12 @@
 //! A request body that can be sent again, as long as it is short and nobody has answered.
 
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
-use http_body::{Body as _, Frame};
-use hyper::body::Incoming;
+use http_body::Frame;
+
+use crate::body::{BoxError, Received};
 
 /// The most that is kept to be sent again, in bytes: enough for a unary call, little enough for each request in flight.
 const LIMIT: usize = 64 * 1024;
@@ -17,7 +17,7 @@ pub(crate) struct Replay(Arc<Mutex<Shared>>);
 
 #[derive(Debug)]
 struct Shared {
-    source: Incoming,
+    source: Received,
     kept: Vec<Bytes>,
     kept_bytes: usize,
     /// False once the limit is passed, or somebody has answered.
@@ -42,7 +42,7 @@ pub(crate) struct Attempt {
 struct Superseded;
 
 impl Replay {
-    pub(crate) fn new(source: Incoming) -> Self {
+    pub(crate) fn new(source: Received) -> Self {
         let kept = Vec::new();
         Self(Arc::new(Mutex::new(Shared { source, kept, kept_bytes: 0, keeps: true, attempt: 0, waiting: None })))
     }
@@ -79,10 +79,7 @@ impl Shared {
 }
 
 impl Attempt {
-    pub(crate) fn poll_frame(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Box<dyn std::error::Error + Send + Sync>>>> {
+    pub(crate) fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
         if shared.attempt != self.number {
             return Poll::Ready(Some(Err(Superseded.into())));
@@ -95,7 +92,7 @@ impl Attempt {
         if !shared.keeps {
             shared.kept = Vec::new();
         }
-        let frame = Pin::new(&mut shared.source).poll_frame(cx);
+        let frame = shared.source.poll_frame(cx);
         match &frame {
             Poll::Ready(Some(Ok(frame))) if frame.is_trailers() => shared.keeps = false,
             Poll::Ready(Some(Ok(frame))) => {
@@ -110,7 +107,7 @@ impl Attempt {
                 none => *none = Some(cx.waker().clone()),
             },
         }
-        frame.map_err(Into::into)
+        frame
     }
 
     pub(crate) fn is_end_stream(&self) -> bool {
@@ -137,8 +134,9 @@ impl Attempt {
 mod tests {
     use std::convert::Infallible;
 
-    use http::{Request, Response};
+    use http::{Request, Response, Version};
     use http_body_util::{BodyExt as _, Empty};
+    use hyper::body::Incoming;
     use hyper::server::conn::http1;
     use hyper::service::service_fn;
     use hyper_util::rt::TokioIo;
@@ -149,7 +147,7 @@ mod tests {
     use crate::Body;
 
     /// The body of a request, which arrives as it is written to the pipe.
-    async fn request(length: usize) -> (DuplexStream, Incoming) {
+    async fn request(length: usize) -> (DuplexStream, Received) {
         let (mut client, server) = duplex(1 << 20);
         let (sender, mut bodies) = mpsc::unbounded_channel();
         let service = service_fn(move |request: Request<Incoming>| {
@@ -159,7 +157,7 @@ mod tests {
         samspill_net::task::spawn("server", http1::Builder::new().serve_connection(TokioIo::new(server), service));
         let head = format!("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: {length}\r\n\r\n");
         client.write_all(head.as_bytes()).await.unwrap();
-        (client, bodies.recv().await.unwrap())
+        (client, Received::new(bodies.recv().await.unwrap(), Version::HTTP_11))
     }
 
     async fn data(body: &mut Body) -> Bytes {
@@ -168,8 +166,8 @@ mod tests {
 
     #[tokio::test]
     async fn an_answer_in_the_middle_of_a_repetition_loses_nothing() {
-        let (mut client, incoming) = request(9).await;
-        let replay = Replay::new(incoming);
+        let (mut client, body) = request(9).await;
+        let replay = Replay::new(body);
         let mut first = Body::attempt(replay.attempt().unwrap());
         for part in ["abc", "def"] {
             client.write_all(part.as_bytes()).await.unwrap();
@@ -189,8 +187,8 @@ mod tests {
 
     #[tokio::test]
     async fn who_waits_for_more_learns_that_it_was_given_up() {
-        let (_client, incoming) = request(1).await;
-        let replay = Replay::new(incoming);
+        let (_client, body) = request(1).await;
+        let replay = Replay::new(body);
         let mut first = Body::attempt(replay.attempt().unwrap());
         let (frame, second) = tokio::join!(biased; first.frame(), async { replay.attempt().unwrap() });
         assert!(frame.unwrap().is_err());
@@ -200,8 +198,8 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_too_long_is_sent_once() {
-        let (mut client, incoming) = request(LIMIT + 1).await;
-        let replay = Replay::new(incoming);
+        let (mut client, body) = request(LIMIT + 1).await;
+        let replay = Replay::new(body);
         client.write_all(&[b'x'; LIMIT + 1]).await.unwrap();
         let body = Body::attempt(replay.attempt().unwrap()).collect().await.unwrap();
         assert_eq!(body.to_bytes().len(), LIMIT + 1);

@@ -1,6 +1,7 @@
 //! Chooses a backend by path, and rewrites the path.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use http::Uri;
 use http::uri::PathAndQuery;
@@ -9,23 +10,40 @@ use samspill_model::intent::{PathMatch, PathRewrite};
 use samspill_model::name::ServicePort;
 use samspill_model::snapshot::{RouteRule, RouteTable};
 
-/// What a route table says of a path.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Choice<'a> {
-    /// Where to.
-    pub backend: &'a ServicePort,
-    /// The path and query to send there, where it is another one.
-    pub path: Option<PathAndQuery>,
+/// Where a request goes: a rule of a table, and one of the rule's backends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Routed {
+    table: Arc<RouteTable>,
+    rule: usize,
+    share: usize,
 }
 
-/// The first rule that is for `uri`'s path, one of its backends by weight, and the rewritten path.
+impl Routed {
+    /// Where to.
+    pub fn backend(&self) -> &ServicePort {
+        &self.table.rules[self.rule].backends[self.share].backend
+    }
+
+    /// The path of the rule: of few values, unlike the request's own.
+    pub fn pattern(&self) -> &str {
+        match &self.table.rules[self.rule].path {
+            PathMatch::Exact(path) | PathMatch::Prefix(path) => path,
+        }
+    }
+}
+
+/// The first rule that is for `uri`'s path, one of its backends by weight; and the path and query to send there, where it
+/// is another one.
 ///
 /// `None`: no rule is for the path, or the rule has no backend with weight.
-pub fn choose<'a>(table: &'a RouteTable, uri: &Uri) -> Option<Choice<'a>> {
-    let rule = table.rules.iter().find(|rule| matches(&rule.path, uri.path()))?;
-    let backend = weighted(rule)?;
+pub fn choose(table: &Arc<RouteTable>, uri: &Uri) -> Option<(Routed, Option<PathAndQuery>)> {
+    // OPTIONS asks for the server as a whole by `*`, which is nobody's path.
+    let path = if uri.path() == "*" { "/" } else { uri.path() };
+    let number = table.rules.iter().position(|rule| matches(&rule.path, path))?;
+    let rule = &table.rules[number];
+    let routed = Routed { table: Arc::clone(table), rule: number, share: weighted(rule)? };
     let path = rule.rewrite.as_ref().and_then(|rewrite| rewritten(&rule.path, rewrite, uri));
-    Some(Choice { backend, path })
+    Some((routed, path))
 }
 
 fn matches(path_match: &PathMatch, path: &str) -> bool {
@@ -41,19 +59,20 @@ fn rest_after<'a>(prefix: &str, path: &'a str) -> Option<&'a str> {
     (rest.is_empty() || rest.starts_with('/')).then_some(rest)
 }
 
-fn weighted(rule: &RouteRule) -> Option<&ServicePort> {
+/// The position of the share that was drawn.
+fn weighted(rule: &RouteRule) -> Option<usize> {
     match rule.backends.as_slice() {
-        [only] if only.weight > 0 => Some(&only.backend),
+        [only] => (only.weight > 0).then_some(0),
         several => {
             let total: u64 = several.iter().map(|share| u64::from(share.weight)).sum();
             let mut point = (total > 0).then(|| rand::rng().random_range(0..total))?;
-            for share in several {
-                match point.checked_sub(u64::from(share.weight)) {
-                    Some(left) => point = left,
-                    None => return Some(&share.backend),
+            several.iter().position(|share| match point.checked_sub(u64::from(share.weight)) {
+                Some(left) => {
+                    point = left;
+                    false
                 }
-            }
-            None
+                None => true,
+            })
         }
     }
 }
@@ -89,10 +108,10 @@ mod tests {
             rewrite: rewrite.map(|to| PathRewrite::ReplacePrefix(to.to_owned())),
             backends: vec![WeightedBackend { backend: ServicePort::new("a", "b", 80), weight: 1 }],
         };
-        let table = RouteTable { rules: vec![rule] };
+        let table = Arc::new(RouteTable { rules: vec![rule] });
         let uri: Uri = uri.parse().unwrap();
         let sent = choose(&table, &uri)
-            .map(|choice| choice.path.unwrap_or_else(|| uri.path_and_query().unwrap().clone()).to_string());
+            .map(|(_, path)| path.unwrap_or_else(|| uri.path_and_query().unwrap().clone()).to_string());
         assert_eq!(sent.as_deref(), expected, "{uri}");
     }
 
@@ -103,6 +122,8 @@ mod tests {
         check(api(), None, "/api/x?q=1", Some("/api/x?q=1"));
         check(api(), None, "/apix", None);
         check(PathMatch::Prefix("/".into()), None, "/anything", Some("/anything"));
+        check(PathMatch::Prefix("/".into()), Some("/x"), "*", Some("*"));
+        check(api(), None, "*", None);
         check(PathMatch::Exact("/api".into()), None, "/api/", None);
     }
 
@@ -119,10 +140,11 @@ mod tests {
         let share = |service: &str, weight| WeightedBackend { backend: ServicePort::new(service, "b", 80), weight };
         let rule = |backends| RouteRule { path: PathMatch::Prefix("/".into()), rewrite: None, backends };
         let uri = Uri::from_static("/");
-        let table = RouteTable { rules: vec![rule(vec![share("never", 0), share("a", 1), share("b", 1)])] };
+        let table = |backends| Arc::new(RouteTable { rules: vec![rule(backends)] });
+        let shared = table(vec![share("never", 0), share("a", 1), share("b", 1)]);
         let chosen: std::collections::BTreeSet<_> =
-            (0..256).map(|_| choose(&table, &uri).unwrap().backend.service.clone()).collect();
+            (0..256).map(|_| choose(&shared, &uri).unwrap().0.backend().service.clone()).collect();
         assert_eq!(chosen.into_iter().collect::<Vec<_>>(), ["a", "b"]);
-        assert_eq!(choose(&RouteTable { rules: vec![rule(vec![share("never", 0)])] }, &uri), None);
+        assert_eq!(choose(&table(vec![share("never", 0)]), &uri), None);
     }
 }

@@ -33,7 +33,7 @@ pub struct Plan {
     pub generation: Generation,
     /// The number of the plan that it was made from.
     pub parent: Generation,
-    /// Whether an edge shall run.
+    /// Whether an edge shall run: always where anything does, so that a stranger without a route gets an answer.
     pub edge: bool,
     /// The workloads that the instances are copies of, ordered by name.
     pub workloads: Vec<Workload>,

@@ -76,9 +76,15 @@ impl Shutdown {
         self.drain.cancel();
     }
 
-    /// What a signal means: the first drains, each further one kills.
-    pub fn signal(&self) {
-        if self.drain.is_cancelled() { self.kill() } else { self.drain() }
+    /// What Ctrl-C means: it drains, and while it drains, it kills. Returns whether it has killed.
+    pub fn interrupt(&self) -> bool {
+        let is_draining = self.drain.is_cancelled();
+        if is_draining {
+            self.kill();
+        } else {
+            self.drain();
+        }
+        is_draining
     }
 
     /// Stops in order, because there is no use in going on.

@@ -84,6 +84,18 @@ impl Running {
     /// # Errors
     /// It belongs to another user.
     pub fn terminate(&self) -> io::Result<bool> {
+        self.signal(Signal::TERM)
+    }
+
+    /// Asks it to stop at once, if it drains already: SIGINT, as a second Ctrl-C.
+    ///
+    /// # Errors
+    /// It belongs to another user.
+    pub fn interrupt(&self) -> io::Result<bool> {
+        self.signal(Signal::INT)
+    }
+
+    fn signal(&self, signal: Signal) -> io::Result<bool> {
         let pid = Pid::from_raw(self.pid.cast_signed()).ok_or(io::ErrorKind::InvalidData)?;
         // The descriptor first, the look second: afterwards the number can no longer become somebody else's.
         let pidfd = match pidfd_open(pid, PidfdFlags::empty()) {
@@ -94,7 +106,7 @@ impl Running {
         if !self.is_alive() {
             return Ok(false);
         }
-        match pidfd_send_signal(pidfd, Signal::TERM) {
+        match pidfd_send_signal(pidfd, signal) {
             Ok(()) => Ok(true),
             Err(rustix::io::Errno::SRCH) => Ok(false),
             Err(error) => Err(error.into()),

@@ -56,7 +56,7 @@ async fn the_whole_ends_edge_first_and_controller_last() {
     trap_is_set(&mesh, "a").await;
     trap_is_set(&mesh, "b").await;
     mesh.line.inventory(|inventory| inventory.instances.iter().filter(|instance| instance.ready).count() == 2).await;
-    mesh.shutdown.signal();
+    mesh.shutdown.interrupt();
     // The controller lives to hear of it.
     let is_stopping = |instance: &Instance| instance.phase == Phase::Stopping && !instance.ready;
     mesh.line.inventory(|inventory| inventory.instances.iter().any(is_stopping)).await;
@@ -82,9 +82,9 @@ async fn a_second_signal_waits_for_nobody() {
     let mut mesh = Mesh::serving(&[stubborn]).await;
     let pid = mesh.ready("a-0").await.instance.pid.unwrap();
     trap_is_set(&mesh, "a").await;
-    mesh.shutdown.signal();
+    mesh.shutdown.interrupt();
     mesh.event(|event| (event == Event::Stopping).then_some(())).await;
-    mesh.shutdown.signal();
+    mesh.shutdown.interrupt();
     (&mut mesh.ended).await.unwrap().unwrap();
     assert!(!is_alive(pid));
 }
