@@ -62,11 +62,13 @@ pub(crate) struct Surroundings {
     pub(crate) database_system: &'static str,
     /// Started when the service drains.
     pub(crate) drain: Option<DrainWatch>,
+    /// Whether a request that is served makes a span.
+    pub(crate) has_spans: bool,
 }
 
 impl Default for Surroundings {
     fn default() -> Self {
-        Self { in_mesh: false, database_system: "other_sql", drain: None }
+        Self { in_mesh: false, database_system: "other_sql", drain: None, has_spans: true }
     }
 }
 

@@ -27,6 +27,7 @@ use http::request::Parts;
 use http::{HeaderMap, Method, StatusCode, header};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_path_to_error::Segment;
 
 use crate::Problem;
 
@@ -161,7 +162,7 @@ fn json_problem(error: &serde_path_to_error::Error<serde_json::Error>) -> Proble
         field_problem(StatusCode::UNPROCESSABLE_ENTITY, "The body is not as expected", error)
     } else {
         let problem = not_json(error.inner());
-        match error.path().to_string() {
+        match known_path(error.path()) {
             path if path == "." => problem,
             path => problem.field(path, "the JSON breaks here"),
         }
@@ -177,8 +178,18 @@ fn field_problem<E: std::fmt::Display>(
     title: &str,
     error: &serde_path_to_error::Error<E>,
 ) -> Problem {
-    let (field, detail) = name_field(&error.path().to_string(), &error.inner().to_string());
+    let (field, detail) = name_field(&known_path(error.path()), &error.inner().to_string());
     Problem::new(status, title).field(field, detail)
+}
+
+/// The way to a field, as far as its parts have names; `.` for the whole.
+fn known_path(path: &serde_path_to_error::Path) -> String {
+    let text = path.to_string();
+    if !path.iter().any(|part| matches!(part, Segment::Unknown)) {
+        return text;
+    }
+    let known = text.split('?').next().unwrap_or_default().trim_end_matches('.');
+    if known.is_empty() { ".".to_owned() } else { known.to_owned() }
 }
 
 /// Serde reports a missing or unknown field at its parent; a caller wants the field's own name.
@@ -193,7 +204,49 @@ pub(crate) fn name_field(path: &str, message: &str) -> (String, String) {
         let own = path.rsplit('.').next() == Some(name);
         return (if own { path.to_owned() } else { child(name) }, "is not known".to_owned());
     }
-    (path.to_owned(), message.to_owned())
+    (path.to_owned(), in_words_of_callers(message))
+}
+
+/// What serde and the standard library say in Rust's words. Anything else stays.
+fn in_words_of_callers(message: &str) -> String {
+    let is_wrong = message.starts_with("invalid type: ") || message.starts_with("invalid value: ");
+    let expected = message.rsplit_once(", expected ").filter(|_| is_wrong).and_then(|(_, kind)| in_words(kind));
+    if let Some(expected) = expected {
+        return format!("must be {expected}");
+    }
+    match message {
+        "invalid digit found in string" | "cannot parse integer from empty string" => "must be a whole number",
+        "number too large to fit in target type" => "is too large",
+        "number too small to fit in target type" => "is too small",
+        "invalid float literal" | "cannot parse float from empty string" => "must be a number",
+        "provided string was not `true` or `false`" => "must be true or false",
+        other => other,
+    }
+    .to_owned()
+}
+
+/// A Rust type, for people who send JSON. None for what has no such words, or is said in them already.
+fn in_words(kind: &str) -> Option<String> {
+    let whole = |low: &dyn std::fmt::Display, high: &dyn std::fmt::Display| {
+        Some(format!("a whole number from {low} to {high}"))
+    };
+    match kind {
+        "u8" => whole(&u8::MIN, &u8::MAX),
+        "u16" => whole(&u16::MIN, &u16::MAX),
+        "u32" => whole(&u32::MIN, &u32::MAX),
+        "u64" | "usize" => whole(&u64::MIN, &u64::MAX),
+        "i8" => whole(&i8::MIN, &i8::MAX),
+        "i16" => whole(&i16::MIN, &i16::MAX),
+        "i32" => whole(&i32::MIN, &i32::MAX),
+        "i64" | "isize" => whole(&i64::MIN, &i64::MAX),
+        "f32" | "f64" => Some("a number".to_owned()),
+        "bool" | "a boolean" => Some("true or false".to_owned()),
+        "a string" | "a borrowed string" => Some("a string".to_owned()),
+        "a sequence" => Some("a list".to_owned()),
+        "a map" => Some("an object".to_owned()),
+        kind if kind.starts_with("struct ") => Some("an object".to_owned()),
+        _ => None,
+    }
 }
 
 fn quoted<'a>(message: &'a str, prefix: &str) -> Option<&'a str> {
@@ -208,9 +261,14 @@ fn path_problem(rejection: PathRejection) -> Problem {
         return Problem::internal(&failure);
     }
     let problem = Problem::new(StatusCode::BAD_REQUEST, "The path is not as expected");
+    let is_not = |value: &str, expected: &str| {
+        let expected = in_words(expected).unwrap_or_else(|| format!("of type {expected}"));
+        format!("`{value}` is not {expected}")
+    };
     match failure.into_kind() {
-        ErrorKind::ParseErrorAtKey { key, value, expected_type } => {
-            problem.field(key, format!("`{value}` is not of type {expected_type}"))
+        ErrorKind::ParseErrorAtKey { key, value, expected_type } => problem.field(key, is_not(&value, expected_type)),
+        ErrorKind::ParseErrorAtIndex { value, expected_type, .. } | ErrorKind::ParseError { value, expected_type } => {
+            problem.detail(is_not(&value, expected_type))
         }
         ErrorKind::DeserializeError { key, value, message } => problem.field(key, format!("`{value}`: {message}")),
         ErrorKind::InvalidUtf8InPathParam { key } => problem.field(key, "is not UTF-8"),

@@ -215,12 +215,14 @@ impl Service {
 
     /// As [`serve`](Self::serve), but on a Unix socket only: for an interface that other machines and users must not reach.
     ///
+    /// Its requests make no spans: whoever asks what a service is doing must not change what is seen of it.
+    ///
     /// # Errors
     /// The socket cannot be used.
     pub async fn serve_unix(self, listener: std::os::unix::net::UnixListener, router: Router) -> Result<(), Error> {
         let stop = Signals::install()?;
         let socket = Socket::Unix(UnixListener::from_std(listener)?);
-        server::serve(vec![socket], self.app(router), stop).await;
+        server::serve(vec![socket], self.app(router).without_spans(), stop).await;
         Ok(())
     }
 
@@ -233,6 +235,7 @@ impl Service {
             in_mesh: self.outside.outbound.is_some(),
             database_system: self.outside.database_system,
             drain: None,
+            has_spans: true,
         }
     }
 

@@ -12,6 +12,7 @@ use futures_util::StreamExt;
 use http::StatusCode;
 use samspill::extract::Path;
 use samspill::{Call, Channel, Client, Problem, test};
+use samspill_net::task;
 use samspill_observability::context::TraceContext;
 use samspill_observability::span::{Resource, SpanKind};
 use samspill_observability::telemetry::{self, LogFormat};
@@ -68,6 +69,27 @@ async fn book(call: Call, invoicing: Client, greeter: Channel) -> Result<StatusC
     Ok(StatusCode::CREATED)
 }
 
+/// Asks a service on a Unix socket; gives the trace in which that was done.
+async fn ask_unix_socket() -> TraceContext {
+    let (folder, caller) = (tempfile::tempdir().unwrap(), TraceContext::new_root(true));
+    let path = folder.path().join("api.sock");
+    let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+    let router = Router::new()
+        .route("/v1/routes", get(async |call: Call| call.trace_id().map(str::to_owned).unwrap_or_default()));
+    let serving = task::spawn("api", test::service("controller", []).serve_unix(listener, router));
+    let mut stream = tokio::net::UnixStream::connect(&path).await.unwrap();
+    let (trace_id, span_id) = (caller.trace_id_hex(), caller.span_id_hex());
+    let request = format!(
+        "GET /v1/routes HTTP/1.1\r\nhost: api\r\nconnection: close\r\ntraceparent: 00-{trace_id}-{span_id}-01\r\n\r\n"
+    );
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with(&trace_id), "{answer}");
+    serving.abort();
+    caller
+}
+
 #[tokio::test]
 async fn one_request_is_one_trace() {
     let (endpoint, store) = collector();
@@ -108,11 +130,14 @@ async fn one_request_is_one_trace() {
     let broken = invoicing.client().get(&call, "/broken").send().await.unwrap_err();
     let samspill::CallError::Problem(broken) = broken else { panic!("{broken:?}") };
 
+    let unseen = ask_unix_socket().await;
+
     booking.stop().await;
     invoicing.stop().await;
     let flushed = tokio::time::timeout(GENEROUS, tokio::task::spawn_blocking(move || drop(guard)));
     flushed.await.unwrap().unwrap();
 
+    assert!(store.get(&unseen.trace_id_hex()).is_none(), "a Unix socket's requests make no spans");
     let trace = store.get(&caller.trace_id_hex()).unwrap();
     assert_eq!(trace.spans.len(), 9, "{trace:#?}");
     let served = span(&trace, SpanKind::Server, "POST /v1/bookings");

@@ -16,6 +16,9 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use tokio::net::TcpListener;
 
+/// What an app takes as a head in HTTP/2, in bytes. hyper's own limit is a quarter of this.
+pub(super) const HEAD_BYTES: u32 = 64 * 1024;
+
 pub(super) type Answer = Response<BoxBody<Bytes, Infallible>>;
 
 /// An app on a port of its own, in HTTP/1 and HTTP/2.
@@ -66,7 +69,8 @@ impl App {
                     }
                 });
                 tokio::spawn(async move {
-                    let builder = auto::Builder::new(TokioExecutor::new());
+                    let mut builder = auto::Builder::new(TokioExecutor::new());
+                    builder.http2().max_header_list_size(HEAD_BYTES);
                     // Sidecars close their connections as they like.
                     drop(builder.serve_connection(TokioIo::new(stream), service).await);
                 });

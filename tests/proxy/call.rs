@@ -4,16 +4,18 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 
 use bytes::Bytes;
+use futures_util::{Stream, StreamExt as _};
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::combinators::BoxBody;
-use http_body_util::{BodyExt as _, Full};
-use hyper::body::Incoming;
+use http_body_util::{BodyExt, Full, StreamBody};
+use hyper::body::{Frame, Incoming};
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use samspill_identity::{Identity, TlsStream};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
+use super::app::HEAD_BYTES;
 use super::world::World;
 use crate::web;
 
@@ -73,7 +75,8 @@ pub(super) async fn http2<IO>(io: IO) -> Http2
 where
     IO: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    let builder = http2::Builder::new(TokioExecutor::new());
+    let mut builder = http2::Builder::new(TokioExecutor::new());
+    builder.max_header_list_size(HEAD_BYTES);
     let (sender, connection) = builder.handshake(TokioIo::new(io)).await.unwrap();
     tokio::spawn(async move { drop(connection.await) });
     sender
@@ -104,6 +107,11 @@ pub(super) fn to(is_http2: bool, service: &str, path: &str) -> http::request::Bu
     } else {
         Request::builder().uri(path).header("host", service)
     }
+}
+
+/// A body whose length nobody knows.
+pub(super) fn streamed(frames: impl Stream<Item = Frame<Bytes>> + Send + Sync + 'static) -> Body {
+    BodyExt::boxed(StreamBody::new(frames.map(Ok)))
 }
 
 pub(super) fn full(body: impl Into<Bytes>) -> Body {

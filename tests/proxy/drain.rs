@@ -99,7 +99,7 @@ async fn a_drain_finishes_http1_and_serves_the_late() {
     assert_eq!((answer.status, answer.header("connection"), &answer.body[..]), (StatusCode::OK, "close", &b"body"[..]));
     assert_eq!((drained.status, drained.body.as_str()), (StatusCode::OK, "drained\n"));
     assert!(idle.ready().await.is_err(), "the idle connection was closed");
-    assert_eq!(sidecar.metric("samspill_connections_open", &[("proxy", "inbound")]).await, 0.0);
+    assert_eq!(sidecar.metric("samspill_connections_open", &[("proxy", "inbound")]).await, 0);
 }
 
 #[tokio::test]

@@ -5,14 +5,15 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::future::try_join_all;
 use http::{Method, StatusCode};
-use http_body_util::{BodyExt as _, StreamBody};
+use http_body_util::BodyExt as _;
 use hyper::body::Frame;
 use samspill_model::intent::AppProtocol;
+use samspill_testkit::wait_until;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::app::App;
-use super::call::{HTTP1, connect, h2c, http1, to};
+use super::call::{HTTP1, connect, h2c, http1, streamed, to};
 use super::grpc;
 use super::sidecar::Sidecar;
 use super::world::{World, issue};
@@ -21,7 +22,7 @@ use super::world::{World, issue};
 const LIFETIME: Duration = Duration::from_secs(6);
 
 /// Requests one after the other, until `sidecar` has made `handshakes` more with others.
-async fn short_requests(sidecar: &Sidecar, service: &str, handshakes: f64) -> Result<(), String> {
+async fn short_requests(sidecar: &Sidecar, service: &str, handshakes: u64) -> Result<(), String> {
     let count = async || sidecar.metric("samspill_handshakes_total", &[("proxy", "outbound"), ("result", "ok")]).await;
     let enough = count().await + handshakes;
     while count().await < enough {
@@ -48,9 +49,9 @@ async fn a_long_stream_ends_with_its_certificate_and_short_requests_never_fail()
     // A stream that neither side wants to end.
     let (messages, frames) = mpsc::channel(1);
     let hello = Bytes::from_static(b"\0\0\0\0\x05hello");
-    messages.send(Ok(Frame::data(hello.clone()))).await.unwrap();
+    messages.send(Frame::data(hello.clone())).await.unwrap();
     let request = to(true, "echo", grpc::BOTH.path()).method(Method::POST).header("content-type", "application/grpc");
-    let request = request.header("te", "trailers").body(StreamBody::new(ReceiverStream::new(frames)).boxed()).unwrap();
+    let request = request.header("te", "trailers").body(streamed(ReceiverStream::new(frames))).unwrap();
     let mut client = h2c(caller.outbound).await;
     let mut answer = client.send_request(request).await.unwrap().into_body();
     assert_eq!(answer.frame().await.unwrap().unwrap().into_data().unwrap(), "\0\0\0\0\x05HELLO");
@@ -64,7 +65,7 @@ async fn a_long_stream_ends_with_its_certificate_and_short_requests_never_fail()
     };
 
     // Each connection is made three times more meanwhile.
-    let requests = try_join_all([short_requests(&caller, "http1", 6.0), short_requests(&caller, "http2", 6.0)]);
+    let requests = try_join_all([short_requests(&caller, "http1", 6), short_requests(&caller, "http2", 6)]);
     let (cut, served) = tokio::join!(stream, requests);
     assert_eq!(cut, Ok(()));
     assert_eq!(served, Ok(vec![(), ()]));
@@ -85,9 +86,10 @@ async fn a_caller_is_cut_off_when_its_own_certificate_ends() {
     let silent = http1(connect(&brief, sidecar.inbound, "invoicing", HTTP1).await.unwrap()).await;
     let mut talker = http1(connect(&brief, sidecar.inbound, "invoicing", HTTP1).await.unwrap()).await;
     let (_never_ends, frames) = mpsc::channel(1);
-    let body = StreamBody::new(ReceiverStream::new(frames)).boxed();
-    let request = to(false, "invoicing", "/").method(Method::POST).body(body).unwrap();
-    assert!(talker.send_request(request).await.is_err());
-    samspill_testkit::wait_until("the silent one is cut off, too", async || silent.is_closed()).await;
+    let request = to(false, "invoicing", "/").method(Method::POST).body(streamed(ReceiverStream::new(frames))).unwrap();
+    let talk = async move { talker.send_request(request).await.is_err() };
+    let talk = tokio::spawn(talk);
+    wait_until("both are cut off", async || silent.is_closed() && talk.is_finished()).await;
+    assert!(talk.await.unwrap());
     assert_eq!(app.seen().len(), 0);
 }

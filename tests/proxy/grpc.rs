@@ -97,12 +97,15 @@ async fn answer(request: http::Request<Incoming>) -> http::Response<tonic::body:
     let mut grpc = server::Grpc::new(Text);
     match request.uri().path().to_owned() {
         path if path == UNARY.path() => {
-            grpc.unary(service_fn(|request: Request<String>| async { check(request.into_inner()).map(Response::new) }), request)
-                .await
+            grpc.unary(
+                service_fn(|request: Request<String>| async { check(request.into_inner()).map(Response::new) }),
+                request,
+            )
+            .await
         }
         path if path == CLIENT.path() => grpc.client_streaming(service_fn(concatenate), request).await,
         path if path == SERVER.path() => {
-            let words = |request: Request<String>| async { Ok(Response::new(words(request.into_inner()))) };
+            let words = |request: Request<String>| async { Ok(Response::new(words(&request.into_inner()))) };
             grpc.server_streaming(service_fn(words), request).await
         }
         path if path == BOTH.path() => {
@@ -131,7 +134,7 @@ async fn concatenate(request: Request<Streaming<String>>) -> Result<Response<Str
     Ok(Response::new(all))
 }
 
-fn words(text: String) -> impl Stream<Item = Result<String, Status>> {
+fn words(text: &str) -> impl Stream<Item = Result<String, Status>> + use<> {
     let words: Vec<_> = text.split(' ').map(|word| check(word.to_owned())).collect();
     futures_util::stream::iter(words)
 }

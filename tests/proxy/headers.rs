@@ -7,7 +7,8 @@ use super::app::App;
 use super::call::{HTTP1, HTTP2, Whole, ask, connect, full, http1, http2, to};
 use super::world::World;
 
-const EXPECTED: &str = "By=spiffe://samspill.local/ns/shop/sa/invoicing;URI=spiffe://samspill.local/ns/shop/sa/parcel-booking";
+const EXPECTED: &str =
+    "By=spiffe://samspill.local/ns/shop/sa/invoicing;URI=spiffe://samspill.local/ns/shop/sa/parcel-booking";
 
 #[tokio::test]
 async fn the_app_is_told_who_has_proven_itself() {

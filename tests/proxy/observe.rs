@@ -62,18 +62,18 @@ async fn metrics_say_who_called_whom() {
         let with_status = [labels.as_slice(), &[("status", "2xx")]].concat();
         // A request is counted at the end of its answer, which its caller may see first.
         let counted = async || sidecar.metric("samspill_requests_total", &with_status).await;
-        wait_until("all requests are counted", async || counted().await >= 3.0).await;
-        assert_eq!(counted().await, 3.0);
-        assert_eq!(sidecar.metric("samspill_request_duration_seconds_count", labels).await, 3.0);
-        assert_eq!(sidecar.metric("samspill_requests_in_flight", labels).await, 0.0);
+        wait_until("all requests are counted", async || counted().await >= 3).await;
+        assert_eq!(counted().await, 3);
+        assert_eq!(sidecar.metric("samspill_request_duration_seconds_count", labels).await, 3);
+        assert_eq!(sidecar.metric("samspill_requests_in_flight", labels).await, 0);
     }
     // One connection for all three, and it is kept.
     for (sidecar, side) in [(&caller, "outbound"), (&callee, "inbound")] {
         let handshakes = [("proxy", side), ("result", "ok")];
-        assert_eq!(sidecar.metric("samspill_handshakes_total", &handshakes).await, 1.0);
+        assert_eq!(sidecar.metric("samspill_handshakes_total", &handshakes).await, 1);
     }
-    assert_eq!(callee.metric("samspill_connections_open", &[("proxy", "inbound")]).await, 1.0);
-    assert_eq!(caller.metric("samspill_failures_total", &[("reason", "unknown-service")]).await, 1.0);
+    assert_eq!(callee.metric("samspill_connections_open", &[("proxy", "inbound")]).await, 1);
+    assert_eq!(caller.metric("samspill_failures_total", &[("reason", "unknown-service")]).await, 1);
 
     let metrics = web::get(caller.admin, "/metrics").await.unwrap();
     assert!(metrics.header("content-type").starts_with("application/openmetrics-text"), "{metrics:?}");
@@ -156,9 +156,14 @@ async fn every_attempt_has_a_span_and_a_call_without_a_trace_begins_one() {
     }
 
     // gRPC: the status of the call is in the trailers, and both sides see it.
-    let status = grpc::unary(&mut grpc::client(caller.outbound, "echo"), grpc::FAIL).await.unwrap_err();
-    assert_eq!(status.code(), tonic::Code::FailedPrecondition);
-    let begun = || world.traces.recent(8).into_iter().find(|trace| trace.name == "test.Echo/Unary");
+    let mut client = grpc::client(caller.outbound, "echo");
+    client.ready().await.unwrap();
+    let words =
+        client.server_streaming(tonic::Request::new(format!("a {}", grpc::FAIL)), grpc::SERVER, grpc::Text).await;
+    let mut words = words.unwrap().into_inner();
+    assert_eq!(words.message().await.unwrap().as_deref(), Some("a"));
+    assert_eq!(words.message().await.unwrap_err().code(), tonic::Code::FailedPrecondition);
+    let begun = || world.traces.recent(8).into_iter().find(|trace| trace.name == "test.Echo/Server");
     wait_until("the new trace has come", async || begun().is_some_and(|trace| trace.spans == 2)).await;
     let trace = world.traces.get(&begun().unwrap().trace_id).unwrap();
     for span in &trace.spans {

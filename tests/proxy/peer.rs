@@ -90,7 +90,7 @@ impl Frame {
     pub(super) const SETTINGS: u8 = 4;
     pub(super) const GOAWAY: u8 = 7;
 
-    pub(super) const END_STREAM: u8 = 1;
+    pub(super) const END_HEADERS: u8 = 4;
     pub(super) const ACK: u8 = 1;
 
     pub(super) fn new(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Self {

@@ -79,7 +79,7 @@ async fn a_connection_that_failed_has_failed_for_all_who_waited() {
     let requests = join_all((0..4).map(|_| caller.post("invoicing", "x")));
     let hang_up = async {
         let waiting = async || caller.metric("samspill_requests_in_flight", &[("proxy", "outbound")]).await;
-        wait_until("all requests wait for the connection", async || waiting().await >= 4.0).await;
+        wait_until("all requests wait for the connection", async || waiting().await >= 4).await;
         release.notify_one();
     };
     let (replies, ()) = tokio::join!(requests, hang_up);

@@ -83,12 +83,12 @@ impl Sidecar {
     }
 
     /// What `/metrics` says: the sum of all series of this name that have all these labels.
-    pub(super) async fn metric(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
+    pub(super) async fn metric(&self, name: &str, labels: &[(&str, &str)]) -> u64 {
         let text = web::get(self.admin, "/metrics").await.unwrap().body;
         let labels: Vec<String> = labels.iter().map(|(label, value)| format!("{label}=\"{value}\"")).collect();
         let of_name = |line: &&str| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' ']));
         let series = text.lines().filter(of_name).filter(|line| labels.iter().all(|label| line.contains(label)));
-        series.map(|line| line.rsplit_once(' ').unwrap().1.parse::<f64>().unwrap()).sum()
+        series.map(|line| line.rsplit_once(' ').unwrap().1.parse::<u64>().unwrap()).sum()
     }
 
     /// Sends a request as its app would, naming a service in `Host`.

@@ -1,22 +1,25 @@
 //! gRPC through two sidecars; and streams that break off, which must never look like streams that end.
 
-use bytes::Bytes;
+use std::sync::Arc;
+
 use futures_util::StreamExt as _;
 use http::{Method, StatusCode};
-use http_body_util::{BodyExt as _, StreamBody};
-use hyper::body::Frame as BodyFrame;
+use http_body_util::BodyExt as _;
 use samspill_model::intent::AppProtocol;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Request};
 
-use super::call::{Whole, ask, full, h2c, to};
+use super::call::{Whole, ask, full, h2c, http1, http2, streamed, to};
 use super::grpc::{self, BOTH, CLIENT, FAIL, SERVER, Text};
 use super::peer::{Frame, Peer, read_request};
 use super::sidecar::Sidecar;
 use super::world::World;
+
+const CANCEL: u32 = 8;
+const NO_ERROR: u32 = 0;
 
 async fn echo(world: &World) -> (Sidecar, Sidecar) {
     let app = grpc::serve().await;
@@ -112,19 +115,19 @@ async fn what_the_mesh_has_to_say_is_a_status_too() {
 #[tokio::test]
 async fn a_cancelled_request_does_not_end() {
     let world = World::new().await;
-    let (seen_sender, mut seen) = mpsc::unbounded_channel();
+    let (sender, mut seen) = mpsc::unbounded_channel();
     let app = Peer::plain(move |mut stream: TcpStream| {
-        let seen_sender = seen_sender.clone();
+        let sender = sender.clone();
         async move {
             let mut all = Vec::new();
             let mut has_begun = false;
             while stream.read_buf(&mut all).await.is_ok_and(|count| count > 0) {
                 if !has_begun && all.windows(5).any(|window| window == b"begin") {
                     has_begun = true;
-                    seen_sender.send(Vec::new()).unwrap();
+                    sender.send(Vec::new()).unwrap();
                 }
             }
-            seen_sender.send(all).unwrap();
+            sender.send(all).unwrap();
         }
     })
     .await;
@@ -133,78 +136,95 @@ async fn a_cancelled_request_does_not_end() {
     // With an alternative, bodies go another way through the proxy than without.
     world.service("one", AppProtocol::Http1, "invoicing", &[callee.inbound]);
     world.service("two", AppProtocol::Http1, "invoicing", &[callee.inbound, world.nobody()]);
-    for service in ["one", "two"] {
-        let (body, frames) = mpsc::channel(1);
-        body.send(Ok(BodyFrame::data(Bytes::from("begin")))).await.unwrap();
-        let request = to(true, service, "/").method(Method::POST);
-        let request = request.body(StreamBody::new(ReceiverStream::new(frames)).boxed()).unwrap();
-        let mut client = h2c(caller.outbound).await;
-        let answer = client.send_request(request);
-        tokio::select! {
-            answer = answer => panic!("the app has not answered: {answer:?}"),
-            begun = seen.recv() => assert_eq!(begun.unwrap(), []),
+    for (service, code) in [("one", CANCEL), ("two", CANCEL), ("one", NO_ERROR), ("two", NO_ERROR)] {
+        // POST http://<service>/ (RFC 7541, appendix A: fields 3, 6 and 4, and the name of field 1).
+        let authority = [&[0x41, 3], service.as_bytes()].concat();
+        let head = [&[0x83, 0x86, 0x84][..], &authority].concat();
+        let mut client = TcpStream::connect(caller.outbound).await.unwrap();
+        client.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.unwrap();
+        for frame in [
+            Frame::new(Frame::SETTINGS, 0, 0, &[]),
+            Frame::new(Frame::HEADERS, Frame::END_HEADERS, 1, &head),
+            Frame::new(Frame::DATA, 0, 1, b"begin"),
+        ] {
+            client.write_all(&frame.encode()).await.unwrap();
         }
-        // The future is gone, and with it the request: RST_STREAM, CANCEL.
+        assert!(seen.recv().await.unwrap().is_empty(), "the app has begun to read");
+        client.write_all(&Frame::new(Frame::RST_STREAM, 0, 1, &code.to_be_bytes()).encode()).await.unwrap();
         let all = seen.recv().await.unwrap();
-        assert!(!all.ends_with(b"0\r\n\r\n"), "{}", String::from_utf8_lossy(&all));
-        drop(body);
+        assert!(!all.ends_with(b"0\r\n\r\n"), "{service}, {code}: {}", String::from_utf8_lossy(&all));
     }
 }
 
 /// An answer that breaks off must not look complete to the caller, in either protocol.
 #[tokio::test]
 async fn a_broken_answer_does_not_end() {
-    const CANCEL: u32 = 8;
-    const NO_ERROR: u32 = 0;
     let world = World::new().await;
     let caller = world.caller("parcel-booking").await;
+    // Given when the caller has the first half.
+    let read = Arc::new(Semaphore::new(0));
 
-    let breaks_off = Peer::plain(|mut stream| async move {
-        read_request(&mut stream).await;
-        let half = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n4\r\nhalf\r\n";
-        stream.write_all(half).await.unwrap();
+    let permits = Arc::clone(&read);
+    let breaks_off = Peer::plain(move |mut stream| {
+        let permits = Arc::clone(&permits);
+        async move {
+            read_request(&mut stream).await;
+            let half = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n4\r\nhalf\r\n";
+            stream.write_all(half).await.unwrap();
+            permits.acquire().await.unwrap().forget();
+        }
     })
     .await;
-    let callee = world.sidecar("invoicing", breaks_off.address, AppProtocol::Http1).await;
-    world.service("http1", AppProtocol::Http1, "invoicing", &[callee.inbound]);
-
-    let mut callees = Vec::new();
+    let mut callees = vec![world.sidecar("invoicing", breaks_off.address, AppProtocol::Http1).await];
+    world.service("http1", AppProtocol::Http1, "invoicing", &[callees[0].inbound]);
     for (name, code) in [("cancel", CANCEL), ("no-error", NO_ERROR)] {
-        let resets = Peer::plain(move |stream| half_an_answer(stream, code)).await;
+        let permits = Arc::clone(&read);
+        let resets = Peer::plain(move |stream| half_an_answer(stream, code, Arc::clone(&permits))).await;
         callees.push(world.sidecar("invoicing", resets.address, AppProtocol::Http2).await);
         world.service(name, AppProtocol::Http2, "invoicing", &[callees.last().unwrap().inbound]);
     }
     for service in ["http1", "cancel", "no-error"] {
         for is_http2 in [false, true] {
             let request = to(is_http2, service, "/").body(full("")).unwrap();
-            let reply = ask(caller.outbound, is_http2, request).await;
-            assert!(reply.is_err(), "{service}, HTTP/2 {is_http2}: {reply:?}");
+            let stream = TcpStream::connect(caller.outbound).await.unwrap();
+            let reply = if is_http2 {
+                http2(stream).await.send_request(request).await.unwrap()
+            } else {
+                http1(stream).await.send_request(request).await.unwrap()
+            };
+            assert_eq!(reply.status(), StatusCode::OK);
+            let mut body = reply.into_body();
+            assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "half");
+            read.add_permits(1);
+            let rest = body.frame().await;
+            assert!(matches!(rest, Some(Err(_))), "{service}, HTTP/2 {is_http2}: {rest:?}");
         }
     }
 }
 
 /// An HTTP/2 app that begins an answer and resets the stream.
-async fn half_an_answer(mut stream: TcpStream, code: u32) {
+async fn half_an_answer(mut stream: TcpStream, code: u32, permits: Arc<Semaphore>) {
     const STATUS_200: &[u8] = &[0x88]; // RFC 7541, appendix A
-    const END_HEADERS: u8 = 4;
     let talk = async {
         stream.read_exact(&mut [0; 24]).await.ok()?;
         stream.write_all(&Frame::new(Frame::SETTINGS, 0, 0, &[]).encode()).await.ok()?;
         loop {
             let frame = Frame::read(&mut stream).await?;
-            let answer = match frame.kind {
+            match frame.kind {
                 Frame::SETTINGS if frame.flags & Frame::ACK == 0 => {
-                    Frame::new(Frame::SETTINGS, Frame::ACK, 0, &[]).encode()
+                    let acknowledged = Frame::new(Frame::SETTINGS, Frame::ACK, 0, &[]);
+                    stream.write_all(&acknowledged.encode()).await.ok()?;
                 }
-                Frame::HEADERS => [
-                    Frame::new(Frame::HEADERS, END_HEADERS, frame.stream, STATUS_200).encode(),
-                    Frame::new(Frame::DATA, 0, frame.stream, b"half").encode(),
-                    Frame::new(Frame::RST_STREAM, 0, frame.stream, &code.to_be_bytes()).encode(),
-                ]
-                .concat(),
-                _ => continue,
-            };
-            stream.write_all(&answer).await.ok()?;
+                Frame::HEADERS => {
+                    let head = Frame::new(Frame::HEADERS, Frame::END_HEADERS, frame.stream, STATUS_200);
+                    let half = Frame::new(Frame::DATA, 0, frame.stream, b"half");
+                    stream.write_all(&[head.encode(), half.encode()].concat()).await.ok()?;
+                    permits.acquire().await.unwrap().forget();
+                    let reset = Frame::new(Frame::RST_STREAM, 0, frame.stream, &code.to_be_bytes());
+                    stream.write_all(&reset.encode()).await.ok()?;
+                }
+                _ => {}
+            }
         }
     };
     let _the_end_of_the_connection: Option<()> = talk.await;
@@ -215,22 +235,12 @@ async fn half_an_answer(mut stream: TcpStream, code: u32) {
 async fn an_answer_may_come_before_the_end_of_the_request() {
     let world = World::new().await;
     let (caller, _callee) = echo(&world).await;
-    let (release, released) = oneshot::channel::<()>();
-    let frames = async_stream(released);
+    let (never_ends, frames) = mpsc::channel(1);
     let request = to(true, "echo", "/test.Echo/Nothing").method(Method::POST);
-    let request = request.header("content-type", "application/grpc").body(StreamBody::new(frames).boxed()).unwrap();
+    let request =
+        request.header("content-type", "application/grpc").body(streamed(ReceiverStream::new(frames))).unwrap();
     let reply = h2c(caller.outbound).await.send_request(request).await.unwrap();
     let reply = Whole::read(reply).await.unwrap();
     assert_eq!(reply.header("grpc-status"), "12");
-    drop(release);
-}
-
-/// A body that ends when the channel does.
-fn async_stream(
-    ended: oneshot::Receiver<()>,
-) -> impl futures_util::Stream<Item = Result<BodyFrame<Bytes>, std::convert::Infallible>> {
-    futures_util::stream::once(async move {
-        drop(ended.await);
-        Ok(BodyFrame::data(Bytes::new()))
-    })
+    drop(never_ends);
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::local;
-use crate::mistake::{Mistake, Place, Source, quoted};
+use crate::mistake::{Mistake, Mistakes, Place, Source, quoted};
 use crate::yaml::MAX_BYTES;
 
 /// More files are a wrong folder.
@@ -19,9 +19,27 @@ pub(crate) struct Folder {
     pub(crate) is_incomplete: bool,
 }
 
-/// Reads every `*.yaml` and `*.yml` of a folder and its subfolders. Names that begin with a dot, and folders `target` and
+/// The folder that the user has typed, absolute.
+pub(crate) fn find(typed: &Path) -> Result<PathBuf, Mistakes> {
+    let expected = "a folder of Kubernetes manifests";
+    match typed.canonicalize() {
+        Ok(folder) if folder.is_dir() => Ok(folder),
+        Ok(_) => {
+            let parent = typed.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            let mistake = Mistake::new(format!("`{}` is a file", typed.display())).expected(expected);
+            Err(Mistakes::only(mistake.hint(format!("give the folder that holds it: `{}`", parent.display()))))
+        }
+        Err(_) => {
+            let mistake = Mistake::new(format!("there is no folder `{}`", typed.display()));
+            Err(Mistakes::only(mistake.expected(expected)))
+        }
+    }
+}
+
+/// Reads every `*.yaml` and `*.yml` of a folder and its subfolders. Places in them are told as the user, who has `typed` the
+/// folder, can open them. Names that begin with a dot, and folders `target` and
 /// `node_modules`, are left out; links to folders are not followed.
-pub(crate) fn read(folder: &Path, mistakes: &mut Vec<Mistake>) -> Folder {
+pub(crate) fn read(folder: &Path, typed: &Path, mistakes: &mut Vec<Mistake>) -> Folder {
     let mut files = Vec::new();
     let mut found = Folder::default();
     list(folder, &mut files, mistakes);
@@ -31,14 +49,18 @@ pub(crate) fn read(folder: &Path, mistakes: &mut Vec<Mistake>) -> Folder {
     }
     files.sort();
     for file in files {
-        let name = file.strip_prefix(folder).unwrap_or(&file).display().to_string();
+        let relative = file.strip_prefix(folder).unwrap_or(&file);
+        let name = match typed == Path::new(".") {
+            true => relative.display().to_string(),
+            false => typed.join(relative).display().to_string(),
+        };
         match text(&file) {
             Err(problem) => {
                 found.is_incomplete = true;
                 let source = Arc::new(Source { name, text: String::new() });
                 mistakes.push(Mistake::at(format!("the file cannot be read: {problem}"), &Place::file(&source)));
             }
-            Ok(text) if name == local::FILE_NAME => found.local = Some(Arc::new(Source { name, text })),
+            Ok(text) if relative == Path::new(local::FILE_NAME) => found.local = Some(Arc::new(Source { name, text })),
             Ok(text) => {
                 let source = Arc::new(Source { name, text });
                 if file.file_name().is_some_and(|name| name == local::FILE_NAME) {

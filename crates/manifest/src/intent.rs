@@ -44,7 +44,7 @@ pub(crate) fn assemble(catalogue: &Catalogue, folder: &Path, findings: &Findings
     for (metadata, service) in catalogue.services.values() {
         intent.services.push(assemble_service(metadata, service));
     }
-    check_services(catalogue, &intent, findings);
+    check_services(catalogue, findings);
     intent.routes = routes(catalogue, findings);
     let used: BTreeSet<String> =
         programs.iter().map(|program| catalogue.local.images[program.mapping].prefix.value.clone()).collect();
@@ -152,25 +152,22 @@ impl Assembler<'_> {
 
     /// The number of a declared port: only those exist here.
     fn container_port(&self, port: &PortRef, container: &Container) -> Option<u16> {
-        let found = container.ports.iter().find(|candidate| match port {
-            PortRef::Number(number) => candidate.port == number.value,
-            PortRef::Name(name) => candidate.name.as_ref().is_some_and(|candidate| candidate.value == name.value),
-        });
+        let found = container.port(port);
         if found.is_none() {
-            self.findings.mistake(unknown_port(port, container, "the container"));
+            self.findings.mistake_of(unknown_port(port, container, "the container"));
         }
-        found.map(|port| port.port)
+        found
     }
 
     /// Finds the program that stands for the image.
     fn mapping(&self, container: &Container) -> Option<ProgramSource> {
-        let image = container.image.clone()?;
-        let local = &self.catalogue.local;
         if let Some(shell) = container.command.first().filter(|first| is_shell(&first.value)) {
             let message = format!("a program stands for the image here, so {} cannot run", quoted(&shell.value));
             let hint = "name the program itself in `command`, and what it is given in `args`";
             self.findings.mistake(Mistake::at(message, &shell.at).hint(hint));
         }
+        let image = container.image.clone()?;
+        let local = &self.catalogue.local;
         if let Some(found) = local.image(&image.value) {
             let mapping = local.images.iter().position(|candidate| std::ptr::eq(candidate, found))?;
             return Some(ProgramSource { image, mapping });
@@ -207,7 +204,11 @@ fn is_shell(program: &str) -> bool {
     matches!(program.rsplit('/').next(), Some("sh" | "bash" | "dash" | "ash" | "zsh"))
 }
 
-fn unknown_port(port: &PortRef, container: &Container, whose: &str) -> Mistake {
+/// `None` where a port of the container could not be read, which has been reported: it may be the one that is meant.
+fn unknown_port(port: &PortRef, container: &Container, whose: &str) -> Option<Mistake> {
+    if !container.all_ports_read {
+        return None;
+    }
     let names: Vec<&str> = container.ports.iter().filter_map(|port| Some(port.name.as_ref()?.value.as_str())).collect();
     let numbers: Vec<String> = container.ports.iter().map(|port| port.port.to_string()).collect();
     let all = names.iter().copied().chain(numbers.iter().map(String::as_str));
@@ -216,10 +217,10 @@ fn unknown_port(port: &PortRef, container: &Container, whose: &str) -> Mistake {
         PortRef::Name(name) => (quoted(&name.value), &name.at, closest(&name.value, names.iter().copied())),
     };
     let mistake = Mistake::at(format!("{whose} has no port {text}"), at).did_you_mean(near);
-    match container.ports.is_empty() {
+    Some(match container.ports.is_empty() {
         true => mistake.hint("declare it in the container's `ports`"),
         false => mistake.expected(listed(all)),
-    }
+    })
 }
 
 fn assemble_service(metadata: &Metadata, service: &service::Service) -> Service {
@@ -241,38 +242,40 @@ fn assemble_service(metadata: &Metadata, service: &service::Service) -> Service 
     }
 }
 
-/// Each port of a Service must exist in what it selects, and one container port speaks one protocol.
-fn check_services(catalogue: &Catalogue, intent: &Intent, findings: &Findings) {
-    let mut protocols: BTreeMap<(&WorkloadName, u16), (AppProtocol, &Place)> = BTreeMap::new();
-    for (service, (metadata, written)) in intent.services.iter().zip(catalogue.services.values()) {
-        let selected: Vec<&Workload> = intent.workloads.iter().filter(|workload| service.selects(workload)).collect();
+/// Each port of a Service must exist in what it selects, and one container port speaks one protocol. Asked of the files and
+/// not of the intent, which lacks a Deployment that has another mistake.
+fn check_services(catalogue: &Catalogue, findings: &Findings) {
+    let mut protocols: BTreeMap<(&str, &str, u16), (AppProtocol, &Place)> = BTreeMap::new();
+    for (metadata, service) in catalogue.services.values() {
+        let selects = |other: &Metadata, deployment: &Deployment| {
+            let has = |(key, value): (&String, &Located<String>)| {
+                deployment.labels.get(key).is_some_and(|label| label.value == value.value)
+            };
+            other.namespace == metadata.namespace && !service.selector.is_empty() && service.selector.iter().all(has)
+        };
+        let selected: Vec<_> =
+            catalogue.deployments.values().filter(|(other, deployment)| selects(other, deployment)).collect();
         if selected.is_empty() && !service.selector.is_empty() && catalogue.is_complete("Deployment") {
-            let any = catalogue.deployments.values().any(|(other, deployment)| {
-                let has = |(key, value): (&String, &String)| {
-                    deployment.labels.get(key).is_some_and(|label| label.value == *value)
-                };
-                other.namespace == service.namespace && service.selector.iter().all(has)
-            });
-            if !any {
-                let message = format!("the Service {} selects no Deployment", quoted(&service.name));
-                let hint = "its selector must be among the labels of a template in its namespace";
-                findings.warn(Mistake::at(message, &metadata.name.at).hint(hint));
-            }
+            let message = format!("the Service {} selects no Deployment", quoted(&metadata.name.value));
+            let hint = "its selector must be among the labels of a template in its namespace";
+            findings.warn(Mistake::at(message, &metadata.name.at).hint(hint));
         }
-        for workload in selected {
-            let key = (workload.name.namespace.clone(), workload.name.name.clone());
-            let container = catalogue.deployments.get(&key).and_then(|(_, deployment)| deployment.container.as_ref());
-            for (port, written) in service.ports.iter().zip(&written.ports) {
-                let Some(number) = port.target.resolve(workload) else {
-                    let own = Located { value: port.port, at: written.at.clone() };
-                    let target = written.target.clone().unwrap_or(PortRef::Number(own));
-                    let whose = format!("the Deployment {}", quoted(&workload.name.name));
-                    findings.mistake_of(container.map(|container| unknown_port(&target, container, &whose)));
+        for (deployment, container) in
+            selected.into_iter().filter_map(|(other, deployment)| Some((other, deployment.container.as_ref()?)))
+        {
+            let name = &deployment.name.value;
+            for written in &service.ports {
+                let own = Located { value: written.port, at: written.at.clone() };
+                let target = written.target.clone().unwrap_or(PortRef::Number(own));
+                let Some(number) = container.port(&target) else {
+                    let whose = format!("the Deployment {}", quoted(name));
+                    findings.mistake_of(unknown_port(&target, container, &whose));
                     continue;
                 };
-                let first = protocols.entry((&workload.name, number)).or_insert((port.protocol, &written.at));
-                if first.0 != port.protocol {
-                    let message = format!("port {number} of {} speaks one protocol", quoted(&workload.name.name));
+                let first =
+                    protocols.entry((&deployment.namespace, name, number)).or_insert((written.protocol, &written.at));
+                if first.0 != written.protocol {
+                    let message = format!("port {number} of {} speaks one protocol", quoted(name));
                     let hint = "give both the same `appProtocol`";
                     findings.mistake(
                         Mistake::at(message, &written.at).also("another one is said here", first.1).hint(hint),

@@ -54,6 +54,8 @@ pub(crate) struct Metadata {
     pub(crate) name: Located<String>,
     pub(crate) namespace: String,
     pub(crate) labels: BTreeMap<String, Located<String>>,
+    /// Whether `name` is one that the object can have; otherwise it has been reported.
+    pub(crate) is_well_named: bool,
 }
 
 /// The kinds that a document may have been meant to be, which could not be read and has been reported.
@@ -148,14 +150,19 @@ fn unknown_kind(root: &Item<'_>, api_version: Option<&str>) -> Vec<&'static str>
 fn metadata(item: &Item<'_>, kind: &str) -> Option<Metadata> {
     let mut fields = item.fields();
     let is_host = matches!(kind, "Deployment" | "Service" | "Namespace");
-    let name = fields.required("name").and_then(|name| if is_host { name.label() } else { name.dotted_name() });
+    let mut is_well_named = false;
+    let name = fields.required("name").and_then(|name| {
+        let checked = if is_host { name.label() } else { name.dotted_name() };
+        is_well_named = checked.is_some();
+        checked.or_else(|| name.unchecked()) // for the mistakes in the rest of the object
+    });
     let namespace = fields.optional("namespace").and_then(|namespace| namespace.label());
     let labels = fields.optional("labels").map(|labels| labels.labels()).unwrap_or_default();
     cluster_metadata(&mut fields);
     fields.unsupported("generateName", "give the object a name");
     fields.finish();
     let namespace = namespace.map_or_else(|| "default".to_owned(), |namespace| namespace.value);
-    Some(Metadata { name: name?, namespace, labels })
+    Some(Metadata { name: name?, namespace, labels, is_well_named })
 }
 
 /// What a cluster writes into `metadata`, or its tools read there.

@@ -76,11 +76,9 @@ impl std::fmt::Debug for Loaded {
 /// Everything that is wrong with the files: show it, and start nothing.
 pub fn load(folder: &Path) -> Result<Loaded, Mistakes> {
     let mut mistakes = Vec::new();
-    let Some(folder) = folder.canonicalize().ok().filter(|folder| folder.is_dir()) else {
-        let mistake = Mistake::new(format!("there is no folder `{}`", folder.display()));
-        return Err(Mistakes::only(mistake.expected("a folder of Kubernetes manifests")));
-    };
-    let files = folder::read(&folder, &mut mistakes);
+    let typed = folder;
+    let folder = folder::find(typed)?;
+    let files = folder::read(&folder, typed, &mut mistakes);
     let findings = Findings::default();
     let mut incomplete = BTreeSet::new();
     if files.is_incomplete {
@@ -95,7 +93,12 @@ pub fn load(folder: &Path) -> Result<Loaded, Mistakes> {
         }
         for node in &documents {
             match kinds::object(node, &mut document(source, &findings)) {
-                Ok(object) => objects.push(object),
+                Ok(object) => {
+                    if !object.metadata.is_well_named {
+                        incomplete.insert(object.kind);
+                    }
+                    objects.push(object);
+                }
                 Err(unreadable) => incomplete.extend(unreadable.0),
             }
         }

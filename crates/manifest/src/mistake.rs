@@ -9,7 +9,7 @@ const SHOWN_WIDTH: usize = 120;
 /// A file that was read: kept to show the line of a mistake.
 #[derive(PartialEq, Eq)]
 pub(crate) struct Source {
-    /// As the user would write it, relative to the folder that was loaded.
+    /// As the user can open it: under the folder as it was typed.
     pub(crate) name: String,
     pub(crate) text: String,
 }
@@ -42,7 +42,7 @@ impl Place {
         Self { source: Arc::clone(source), line: 0, column: 0, width: 0, path: String::new(), secret: true }
     }
 
-    /// The file, relative to the folder that was loaded.
+    /// The file, under the folder as it was typed.
     pub fn file_name(&self) -> &str {
         &self.source.name
     }

@@ -167,6 +167,10 @@ impl<'a> Item<'a> {
         items.iter().enumerate().map(item).collect()
     }
 
+    pub(crate) fn is_list(&self) -> bool {
+        matches!(self.node.value, Value::Sequence(_))
+    }
+
     pub(crate) fn is_mapping(&self) -> bool {
         matches!(self.node.value, Value::Mapping(_))
     }
@@ -205,6 +209,14 @@ impl<'a> Item<'a> {
         let expected = "a-z, 0-9 and inner hyphens, 1 to 63 characters";
         self.report(self.mistake(format!("{} is no name", quoted(&label.value))).expected(expected));
         None
+    }
+
+    /// The text as it is written, whatever it is, which has been reported.
+    pub(crate) fn unchecked(&self) -> Option<Located<String>> {
+        match &self.node.value {
+            Value::Scalar { text, .. } => Some(Located { value: text.clone(), at: self.place() }),
+            _ => None,
+        }
     }
 
     /// A string of DNS labels with dots between them: the name of an object that is no host.

@@ -24,6 +24,7 @@ fn run(case: &str) -> (String, String) {
         Ok(loaded) => loaded.warnings.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"),
         Err(mistakes) => format!("{mistakes}\n"),
     };
+    let found = found.replace(&format!("{}/", folder.path().display()), "");
     (found, expected)
 }
 
@@ -57,6 +58,7 @@ fn files_that_cannot_be_text_cases() {
     write("c.yaml", ("[".repeat(70) + &"]".repeat(70)).as_bytes());
     write("d.yaml", format!("a: [{}]\n", "x,".repeat(10_001)).as_bytes());
     let said = load(folder.path()).unwrap_err().to_string();
+    let said = said.replace(&format!("{}/", folder.path().display()), "");
     for expected in [
         "error: the file cannot be read: line 2 is not UTF-8\n  --> a.yaml\n",
         "error: the file cannot be read: it has 1048577 bytes, and 1048576 is the limit\n  --> b.yaml\n",
@@ -77,6 +79,34 @@ fn a_folder_that_is_none_or_empty() {
     assert!(said.starts_with("error: there is no manifest in `"), "{said}");
     let said = load(&folder.path().join("none")).unwrap_err().to_string();
     assert!(said.starts_with("error: there is no folder `"), "{said}");
+}
+
+#[test]
+fn a_file_in_place_of_its_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("a.yaml");
+    std::fs::write(&file, "").unwrap();
+    let said = load(&file).unwrap_err().to_string();
+    let (file, parent) = (file.display(), folder.path().display());
+    assert!(said.starts_with(&format!("error: `{file}` is a file\n")), "{said}");
+    assert!(said.contains(&format!("hint: give the folder that holds it: `{parent}`\n")), "{said}");
+    let said = load(Path::new("Cargo.toml")).unwrap_err().to_string();
+    assert!(said.contains("hint: give the folder that holds it: `.`\n"), "{said}");
+}
+
+/// A place is a path that a terminal can open, whatever way to the folder was typed.
+#[test]
+fn places_are_under_the_folder_as_it_was_typed() {
+    let here = std::env::current_dir().unwrap();
+    let folder = tempfile::tempdir_in(&here).unwrap();
+    std::fs::create_dir(folder.path().join("sub")).unwrap();
+    std::fs::write(folder.path().join("sub/a.yaml"), "kind: Servise\n").unwrap();
+    let relative = folder.path().strip_prefix(&here).unwrap();
+    for typed in [folder.path().to_owned(), relative.to_owned(), relative.join("sub/..")] {
+        let said = load(&typed).unwrap_err().to_string();
+        let place = format!(" --> {}:1:7\n", typed.join("sub/a.yaml").display());
+        assert!(said.contains(&place), "{place:?} is not in:\n{said}");
+    }
 }
 
 /// What is wrong with a secret is told without the secret.

@@ -46,7 +46,8 @@ fn the_manifest_of_the_lecture_loads_as_it_stands() {
     let loaded = load(folder.path()).unwrap();
     let cluster_only: Vec<_> = loaded.cluster_only.iter().map(|entry| entry.field.as_str()).collect();
     assert_eq!(cluster_only, ["Deployment spec.template.spec.imagePullSecrets"]);
-    assert_eq!(loaded.cluster_only[0].place.to_string(), "lecture.yaml:26");
+    let place = format!("{}:26", folder.path().join("lecture.yaml").display());
+    assert_eq!(loaded.cluster_only[0].place.to_string(), place);
     let warnings: Vec<_> = loaded.warnings.iter().map(ToString::to_string).collect();
     assert_eq!(warnings.len(), 2, "{warnings:?}");
     assert!(warnings.iter().any(|warning| warning.contains("no readinessProbe")), "{warnings:?}");

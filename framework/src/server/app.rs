@@ -13,7 +13,7 @@ use samspill_net::drain::DrainWatch;
 use tonic::service::Routes;
 use tower::{ServiceBuilder, ServiceExt};
 use tower_http::catch_panic::CatchPanicLayer;
-use tracing::Instrument;
+use tracing::{Instrument, Span};
 
 use crate::call::Surroundings;
 use crate::observe::{self, Observed, Side};
@@ -34,6 +34,12 @@ pub(crate) struct App {
 impl App {
     pub(crate) fn new(router: Router, grpc: Routes, surroundings: Surroundings) -> Self {
         Self { http: router, grpc: grpc.into_axum_router(), surroundings }
+    }
+
+    /// The same, with no spans of its requests.
+    pub(crate) fn without_spans(mut self) -> Self {
+        self.surroundings.has_spans = false;
+        self
     }
 
     /// The same, wrapped in our layers, for a server that can drain.
@@ -91,7 +97,7 @@ pub(super) fn is_grpc(headers: &HeaderMap) -> bool {
 async fn observe_http(State(surroundings): State<Surroundings>, request: Request, next: Next) -> Response {
     let (mut parts, body) = request.into_parts();
     let route = parts.extensions.get::<MatchedPath>().map(MatchedPath::as_str);
-    let span = observe::http_server_span(&parts, route);
+    let span = if surroundings.has_spans { observe::http_server_span(&parts, route) } else { Span::none() };
     let call = Call::of_request(&parts.headers, span.clone(), &surroundings);
     parts.extensions.insert(call.clone());
 
@@ -107,7 +113,7 @@ async fn observe_rpc(State(surroundings): State<Surroundings>, request: Request,
     // A method of a service that is not here is a stranger's word: no name for a span.
     let is_known = parts.extensions.get::<MatchedPath>().is_some();
     let method = if is_known { parts.uri.path().trim_start_matches('/') } else { "_OTHER" };
-    let span = observe::rpc_server_span(&parts, method);
+    let span = if surroundings.has_spans { observe::rpc_server_span(&parts, method) } else { Span::none() };
     parts.extensions.insert(Call::of_request(&parts.headers, span.clone(), &surroundings));
 
     let response = next.run(Request::from_parts(parts, body)).instrument(span.clone()).await;

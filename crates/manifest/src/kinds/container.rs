@@ -1,7 +1,7 @@
 //! A container: image, command, environment, ports, probes.
 
 use crate::mistake::{listed, quoted};
-use crate::read::{Fields, Item, Located};
+use crate::read::{Fields, Item, Located, PortRef};
 
 use super::probe::{self, Probe};
 use super::refuse_repeated;
@@ -12,6 +12,8 @@ pub(crate) struct Container {
     pub(crate) command: Vec<Located<String>>,
     pub(crate) args: Vec<Located<String>>,
     pub(crate) ports: Vec<Port>,
+    /// Whether every port that is written is in `ports`.
+    pub(crate) all_ports_read: bool,
     pub(crate) env: Vec<Variable>,
     pub(crate) env_from: Vec<EnvFrom>,
     pub(crate) readiness: Option<Probe>,
@@ -58,13 +60,28 @@ pub(crate) struct EnvFrom {
     pub(crate) optional: bool,
 }
 
+impl Container {
+    /// The number of a declared port.
+    pub(crate) fn port(&self, port: &PortRef) -> Option<u16> {
+        let found = self.ports.iter().find(|candidate| match port {
+            PortRef::Number(number) => candidate.port == number.value,
+            PortRef::Name(name) => candidate.name.as_ref().is_some_and(|candidate| candidate.value == name.value),
+        });
+        found.map(|port| port.port)
+    }
+}
+
 pub(crate) fn read(item: &Item<'_>) -> Container {
     let mut fields = item.fields();
     fields.required("name").map(|item| item.label());
     let image = fields.required("image").and_then(|item| image(&item));
     let command = strings(&mut fields, "command");
     let args = strings(&mut fields, "args");
-    let ports = list(&mut fields, "ports", port);
+    let written_ports = fields.optional("ports");
+    let is_list = written_ports.as_ref().is_none_or(Item::is_list);
+    let written_ports = written_ports.map(|item| item.items()).unwrap_or_default();
+    let ports: Vec<Port> = written_ports.iter().filter_map(port).collect();
+    let all_ports_read = is_list && ports.len() == written_ports.len();
     let env = list(&mut fields, "env", variable);
     let env_from = list(&mut fields, "envFrom", env_from);
     let readiness = fields.optional("readinessProbe").map(|item| probe::read(&item, probe::Role::Readiness));
@@ -85,7 +102,7 @@ pub(crate) fn read(item: &Item<'_>) -> Container {
     refuse_repeated_ports(item, &ports);
     let names: Vec<_> = env.iter().map(|variable| &variable.name).collect();
     refuse_repeated(&names, "variable", item.document().findings);
-    Container { image, command, args, ports, env, env_from, readiness, liveness }
+    Container { image, command, args, ports, all_ports_read, env, env_from, readiness, liveness }
 }
 
 fn image(item: &Item<'_>) -> Option<Located<String>> {
@@ -120,11 +137,16 @@ fn port(item: &Item<'_>) -> Option<Port> {
     let number = fields.required("containerPort");
     let at = number.as_ref().map(Item::place);
     let port = number.and_then(|item| item.port());
-    let name = fields.optional("name").and_then(|item| item.label());
+    let name = fields.optional("name").map(|item| item.label());
     fields.optional("protocol").map(|item| item.one_of(&["TCP"]));
     fields.unsupported("hostPort", "the edge's port is `ports: {edge: {hostPort: …}}` in samspill.local.yaml");
     fields.unsupported("hostIP", "processes listen on loopback here");
     fields.finish();
+    // With a name that could not be read it is another port than the one that is written.
+    let name = match name {
+        None => None,
+        Some(name) => Some(name?),
+    };
     Some(Port { name, port: port?, at: at? })
 }
 

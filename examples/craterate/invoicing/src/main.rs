@@ -23,6 +23,9 @@ fn main() -> ExitCode {
     Service::new("invoicing").run(async |service: Service| -> Result<(), samspill::Error> {
         let settings: Settings = service.settings()?;
         let store = Store::open(&settings.database_url).await?;
-        service.serve(instance::named(app::router(store), settings.samspill_instance.as_deref())).await
+        let router = instance::named(app::router(store.clone()), settings.samspill_instance.as_deref());
+        let served = service.serve(router).await;
+        store.close().await;
+        served
     })
 }

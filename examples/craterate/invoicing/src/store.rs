@@ -50,6 +50,11 @@ impl Store {
         Ok(Self { database })
     }
 
+    /// For the end of the process.
+    pub(crate) async fn close(&self) {
+        self.database.close().await;
+    }
+
     /// Makes an invoice, once.
     pub(crate) async fn create(&self, new: &NewInvoice) -> Result<Create, StorageError> {
         let mut transaction = self.database.begin().await?;

@@ -30,9 +30,11 @@ fn main() -> ExitCode {
         let app = App { store: store.clone(), services: services.clone() };
         let router = instance::named(app::router(app), settings.samspill_instance.as_deref());
         let finisher = service.clone();
-        tokio::select! {
+        let served = tokio::select! {
             served = service.serve(router) => served,
             never = complete::run(&finisher, &store, &services) => match never {},
-        }
+        };
+        store.close().await;
+        served
     })
 }

@@ -24,6 +24,11 @@ impl Store {
         Ok(Self { database })
     }
 
+    /// For the end of the process.
+    pub(crate) async fn close(&self) {
+        self.database.close().await;
+    }
+
     pub(crate) async fn get(&self, id: &str) -> Result<Option<Booking>, StorageError> {
         let row = sqlx::query("SELECT * FROM bookings WHERE id = ?").bind(id);
         Ok(row.fetch_optional(self.database.readers()).await?.as_ref().map(booking).transpose()?)

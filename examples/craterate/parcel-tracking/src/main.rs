@@ -32,9 +32,11 @@ fn main() -> ExitCode {
         let instance = settings.samspill_instance.as_deref();
         let tracking = TrackingServer::new(Server::new(store.clone(), feed.clone(), instance));
         let public = instance::named(app::router(store.clone()), instance);
-        tokio::select! {
+        let served = tokio::select! {
             served = service.grpc(tracking).serve(public) => served,
             never = feed.run(&store) => match never {},
-        }
+        };
+        store.close().await;
+        served
     })
 }

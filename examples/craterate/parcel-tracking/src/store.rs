@@ -45,6 +45,11 @@ impl Store {
         Ok(Self { database })
     }
 
+    /// For the end of the process.
+    pub(crate) async fn close(&self) {
+        self.database.close().await;
+    }
+
     /// Registers a parcel, once.
     pub(crate) async fn create(&self, new: &NewParcel) -> Result<Create, StorageError> {
         let mut transaction = self.database.begin().await?;

@@ -3,7 +3,7 @@
 use axum::Router;
 use axum::extract::State;
 use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS};
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::{HeaderValue, StatusCode, Uri};
 use axum::middleware::map_response;
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
@@ -108,7 +108,11 @@ async fn pay(call: Call, State(shop): State<Shop>, Path(id): Path<String>, Form(
     back_to(&mut visit, &id, "invoice", paid).await
 }
 
-async fn nowhere(call: Call, State(shop): State<Shop>) -> Response {
+async fn nowhere(call: Call, State(shop): State<Shop>, uri: Uri) -> Response {
+    // The edge gives us whatever it has no other service for, so this also ends calls of programs to a wrong path.
+    if uri.path() == "/api" || uri.path().starts_with("/api/") {
+        return Problem::from(StatusCode::NOT_FOUND).into_response();
+    }
     failure(&shop.visit(call), &Problem::new(StatusCode::NOT_FOUND, "There is no such page"))
 }
 

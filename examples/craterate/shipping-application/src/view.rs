@@ -49,6 +49,7 @@ fn receipt(visit: &Visit) -> Markup {
             ul #served-by { @for instance in visit.served_by() { li { (instance) } } }
             @if let Some(trace_id) = visit.trace_id() {
                 p { "Follow its whole way in a terminal: " code { "samspill trace " span #trace-id { (trace_id) } } }
+                p { "Write " code { "samspill" } " there as you wrote it for " code { "samspill up" } "." }
             }
         }
     }

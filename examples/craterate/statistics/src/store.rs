@@ -15,6 +15,11 @@ impl Store {
         Ok(Self { database })
     }
 
+    /// For the end of the process.
+    pub(crate) async fn close(&self) {
+        self.database.close().await;
+    }
+
     /// Counts one more.
     pub(crate) async fn count(&self, kind: EventType) -> Result<(), StorageError> {
         let mut transaction = self.database.begin().await?;

@@ -92,7 +92,8 @@ impl Database {
         Ok(self.writer.begin_with("BEGIN IMMEDIATE").await?)
     }
 
-    /// Closes all connections.
+    /// Closes all connections, once they have done what they were told. With the last one of all replicas everything is
+    /// in the one file, and its `-wal` and `-shm` are gone; without this nothing is lost, but a copy needs all three.
     pub async fn close(&self) {
         self.readers.close().await;
         self.writer.close().await;

@@ -43,6 +43,18 @@ async fn replicas_that_start_at_once_agree() {
 }
 
 #[tokio::test]
+async fn the_last_to_close_leaves_one_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let (first, second) = (open(folder.path(), &[V1]).await.unwrap(), open(folder.path(), &[V1]).await.unwrap());
+    assert_eq!(marks(&second).await, ["one"]);
+    let files = || std::fs::read_dir(folder.path().join("in")).unwrap().count();
+    first.close().await;
+    assert_eq!(files(), 3, "the file, -wal and -shm");
+    second.close().await;
+    assert_eq!(files(), 1);
+}
+
+#[tokio::test]
 async fn a_database_of_a_newer_version_is_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     open(folder.path(), &[V1, V2]).await.unwrap().close().await;

@@ -2,7 +2,7 @@
 
 use axum::body::Body;
 use axum::http::{HeaderMap, Method, Request, header};
-use craterate_api::instance::named;
+use craterate_api::instance::{INSTANCE, named};
 use http_body_util::BodyExt;
 use tower::ServiceExt;
 
@@ -201,4 +201,18 @@ async fn what_does_not_exist_is_a_page_too() {
         assert!(page.html.contains("Back to the counter"), "{}", page.html);
         assert!(page.headers.contains_key(CONTENT_SECURITY_POLICY));
     }
+}
+
+#[tokio::test]
+async fn programs_are_told_in_their_own_words_what_is_not_there() {
+    let World { app, .. } = &world().await;
+    for path in ["/api", "/api/", "/api/invoices/1", "/api/parcels%20/x"] {
+        let answer = get(app, path).await;
+        assert_eq!(answer.status, StatusCode::NOT_FOUND, "{path}");
+        assert_eq!(answer.headers[header::CONTENT_TYPE], "application/problem+json", "{path}");
+        assert_eq!(answer.headers[INSTANCE], "shipping-application-0", "{path}");
+    }
+    let page = get(app, "/apiary").await;
+    assert!(page.html.contains("Back to the counter"), "{}", page.html);
+    assert_eq!(page.headers[INSTANCE], "shipping-application-0");
 }
