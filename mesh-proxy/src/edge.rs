@@ -106,7 +106,7 @@ impl Handler for Stranger {
             Err(failure) => Err(failure),
         };
         let mut response = answered.unwrap_or_else(|failure| {
-            observation.describe(|record| record.set(attribute::SAMSPILL_REASON, failure.reason.as_str()));
+            observation.rescued(&failure);
             rescue::answer(&failure, is_grpc, &edge.metrics)
         });
         context.inject_response(response.headers_mut());

@@ -196,7 +196,7 @@ impl Handler for Caller {
 
         // Forward and observe.
         let response = self.forward(request).await.unwrap_or_else(|failure| {
-            observation.describe(|record| record.set(attribute::SAMSPILL_REASON, failure.reason.as_str()));
+            observation.rescued(&failure);
             rescue::answer(&failure, is_grpc, metrics)
         });
         observation.answered(response)

@@ -70,16 +70,17 @@ impl Collector for Counters {
         }
         let mut connections =
             encoder.encode_descriptor(metric::CONNECTIONS_OPEN, "Open connections", None, MetricType::Gauge)?;
-        for side in [Side::Inbound, Side::Outbound, Side::Edge] {
+        for side in Side::ALL {
             let labels = [(label::PROXY, side.as_str())];
             ConstGauge::new(metrics.connections(side)).encode(connections.encode_family(&labels)?)?;
         }
         let mut handshakes =
             encoder.encode_descriptor(metric::HANDSHAKES, "Mutual TLS handshakes", None, MetricType::Counter)?;
-        for (side, succeeded, count) in metrics.handshakes() {
-            let result = if succeeded { "ok" } else { "failed" };
-            let labels = [(label::PROXY, side.as_str()), (label::RESULT, result)];
-            ConstCounter::new(count).encode(handshakes.encode_family(&labels)?)?;
+        for side in Side::ALL {
+            for (result, succeeded) in [("ok", true), ("failed", false)] {
+                let labels = [(label::PROXY, side.as_str()), (label::RESULT, result)];
+                ConstCounter::new(metrics.handshakes(side, succeeded)).encode(handshakes.encode_family(&labels)?)?;
+            }
         }
         let mut failures = encoder.encode_descriptor(
             metric::FAILURES,

@@ -46,7 +46,10 @@ pub(super) fn run(launch: Launch, audience: Audience) -> Result<Exit, Failure> {
         let signals = [SignalKind::terminate(), SignalKind::hangup()].map(signal);
         let (mesh, events) = Runtime::start(launch.settings()?, launch.intent.clone()).map_err(failure)?;
         let is_cut_short = Arc::new(AtomicBool::new(false));
-        spawn("interrupts", stop_on_interrupt(signal(SignalKind::interrupt())?, mesh.shutdown(), Arc::clone(&is_cut_short)));
+        spawn(
+            "interrupts",
+            stop_on_interrupt(signal(SignalKind::interrupt())?, mesh.shutdown(), Arc::clone(&is_cut_short)),
+        );
         for stream in signals {
             spawn("signals", drain_on(stream?, mesh.shutdown()));
         }

@@ -83,6 +83,7 @@ pub(crate) struct MeshTls {
     expected: Vec<SpiffeId>,
     protocol: AppProtocol,
     metrics: Arc<Metrics>,
+    side: Side,
     /// Made once per certificate.
     prepared: Mutex<Option<(Arc<Identity>, Arc<ClientTls>)>>,
 }
@@ -93,12 +94,14 @@ impl MeshTls {
         expected: &[SpiffeId],
         protocol: AppProtocol,
         metrics: &Arc<Metrics>,
+        side: Side,
     ) -> Self {
         Self {
             store: Arc::clone(store),
             expected: expected.to_vec(),
             protocol,
             metrics: Arc::clone(metrics),
+            side,
             prepared: Mutex::default(),
         }
     }
@@ -109,7 +112,7 @@ impl MeshTls {
     ) -> Result<(impl AsyncRead + AsyncWrite + Send + Unpin + use<>, Lifetime), Failure> {
         let Some((identity, tls)) = self.prepare() else { return Err(Failure::new(Reason::NotReady)) };
         let done = tls.connect(stream).await;
-        self.metrics.handshake(Side::Outbound, done.is_ok());
+        self.metrics.handshake(self.side, done.is_ok());
         let (stream, peer) = done.map_err(refused)?;
         Ok((stream, Lifetime::until(peer.not_after.min(identity.not_after))))
     }

@@ -191,6 +191,7 @@ impl Engine {
             traffic: self.metrics.traffic(key),
             identity: Arc::clone(&self.identity),
             metrics: Arc::clone(&self.metrics),
+            side: self.side,
         });
         task::spawn("follow backend", LiveBackend::follow(Arc::downgrade(&live), live.receiver.clone()));
         backends.insert(name.clone(), Arc::clone(&live));
@@ -206,6 +207,7 @@ struct LiveBackend {
     traffic: Arc<Traffic>,
     identity: Arc<IdentityStore>,
     metrics: Arc<Metrics>,
+    side: Side,
 }
 
 #[derive(Debug)]
@@ -234,7 +236,8 @@ impl LiveBackend {
         let alike =
             old.as_ref().filter(|old| old.of.protocol == backend.protocol && old.of.identities == backend.identities);
         let known = alike.map_or(&[][..], |old| old.all.as_slice());
-        let tls = Arc::new(MeshTls::new(&self.identity, &backend.identities, backend.protocol, &self.metrics));
+        let tls = MeshTls::new(&self.identity, &backend.identities, backend.protocol, &self.metrics, self.side);
+        let tls = Arc::new(tls);
         let endpoint = |address: &_| match known.iter().find(|endpoint| endpoint.address() == *address) {
             Some(endpoint) => Arc::clone(endpoint),
             None => Arc::new(Endpoint::new(*address, backend.protocol, Transport::Mesh(Arc::clone(&tls)))),

@@ -26,6 +26,17 @@ pub enum Side {
 }
 
 impl Side {
+    /// Every side.
+    pub const ALL: [Self; 3] = [Self::Inbound, Self::Outbound, Self::Edge];
+
+    fn index(self) -> usize {
+        match self {
+            Self::Inbound => 0,
+            Self::Outbound => 1,
+            Self::Edge => 2,
+        }
+    }
+
     /// The value of the label, and of the span attribute `samspill.proxy`.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -52,7 +63,7 @@ pub struct TrafficKey {
 pub struct Metrics {
     traffic: Mutex<BTreeMap<TrafficKey, Arc<Traffic>>>,
     failures: [AtomicU64; Reason::ALL.len()],
-    handshakes: [[AtomicU64; 2]; 2],
+    handshakes: [[AtomicU64; 2]; 3],
     connections: [AtomicU64; 3],
 }
 
@@ -84,19 +95,12 @@ impl Metrics {
 
     /// Counts a TLS handshake of the mesh.
     pub fn handshake(&self, side: Side, succeeded: bool) {
-        let counters = &self.handshakes[usize::from(side == Side::Outbound)];
-        counters[usize::from(succeeded)].fetch_add(1, Ordering::Relaxed);
+        self.handshakes[side.index()][usize::from(succeeded)].fetch_add(1, Ordering::Relaxed);
     }
 
-    /// TLS handshakes: side, whether they succeeded, how many.
-    pub fn handshakes(&self) -> Vec<(Side, bool, u64)> {
-        let counter = |side: Side, succeeded: bool| {
-            let count = &self.handshakes[usize::from(side == Side::Outbound)][usize::from(succeeded)];
-            (side, succeeded, count.load(Ordering::Relaxed))
-        };
-        [(Side::Inbound, false), (Side::Inbound, true), (Side::Outbound, false), (Side::Outbound, true)]
-            .map(|(side, succeeded)| counter(side, succeeded))
-            .to_vec()
+    /// TLS handshakes of a side: how many, if they succeeded or if they did not.
+    pub fn handshakes(&self, side: Side, succeeded: bool) -> u64 {
+        self.handshakes[side.index()][usize::from(succeeded)].load(Ordering::Relaxed)
     }
 
     /// Counts an accepted connection until the guard is dropped.
@@ -111,11 +115,7 @@ impl Metrics {
     }
 
     fn open(&self, side: Side) -> &AtomicU64 {
-        match side {
-            Side::Inbound => &self.connections[0],
-            Side::Outbound => &self.connections[1],
-            Side::Edge => &self.connections[2],
-        }
+        &self.connections[side.index()]
     }
 }
 

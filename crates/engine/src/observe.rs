@@ -125,6 +125,17 @@ impl Observation {
         response.map(|body| body.observed(Box::new(self)))
     }
 
+    /// Says why the answer that follows is the proxy's own.
+    pub fn rescued(&mut self, failure: &Failure) {
+        if let Some(span) = &mut self.span {
+            span.record.set(name::SAMSPILL_REASON, failure.reason.as_str());
+            // What the caller has done wrong is no error of the server.
+            if failure.reason.status().is_server_error() {
+                span.failed(failure.reason.as_str().into(), failure.to_string().into());
+            }
+        }
+    }
+
     /// Ends without an answer.
     pub fn failed(mut self, failure: &Failure) {
         self.is_answered = true;

@@ -146,10 +146,7 @@ impl fmt::Display for InstanceName {
 /// Whether a text is a DNS label: a-z, 0-9 and inner hyphens, 1 to 63 characters (RFC 1123 §2.1).
 pub fn is_dns_label(text: &str) -> bool {
     let allowed = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-';
-    (1..=63).contains(&text.len())
-        && text.bytes().all(allowed)
-        && !text.starts_with('-')
-        && !text.ends_with('-')
+    (1..=63).contains(&text.len()) && text.bytes().all(allowed) && !text.starts_with('-') && !text.ends_with('-')
 }
 
 #[cfg(test)]

@@ -37,7 +37,8 @@ pub(super) fn check() -> Result<Vec<String>> {
 
 /// One line per crate that is compiled, for the target or for a build script: name, version, features.
 fn tree(packages: &[&str]) -> Result<String> {
-    let mut arguments = vec!["tree", "--edges", "normal,build", "--prefix", "none", "--no-dedupe", "--format", "{p}\t{f}"];
+    let mut arguments =
+        vec!["tree", "--edges", "normal,build", "--prefix", "none", "--no-dedupe", "--format", "{p}\t{f}"];
     for package in packages {
         arguments.extend(["--package", package]);
     }
