@@ -1,20 +1,27 @@
 //! No connection outlives the certificates that it was made with, and no short request notices.
 
+use std::convert::Infallible;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::StreamExt as _;
 use futures_util::future::try_join_all;
-use http::{Method, StatusCode};
+use http::{Method, Response, StatusCode};
 use http_body_util::BodyExt as _;
-use hyper::body::Frame;
+use hyper::body::{Frame, Incoming};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use samspill_model::intent::AppProtocol;
 use samspill_testkit::wait_until;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::app::App;
-use super::call::{HTTP1, connect, h2c, http1, streamed, to};
+use super::call::{HTTP1, HTTP2, connect, full, h2c, http1, streamed, to};
 use super::grpc;
+use super::peer::{Peer, read_request};
 use super::sidecar::Sidecar;
 use super::world::{World, issue};
 
@@ -92,4 +99,42 @@ async fn a_caller_is_cut_off_when_its_own_certificate_ends() {
     wait_until("both are cut off", async || silent.is_closed() && talk.is_finished()).await;
     assert!(talk.await.unwrap());
     assert_eq!(app.seen().len(), 0);
+}
+
+#[tokio::test]
+async fn a_server_that_goes_on_for_ever_is_cut_off() {
+    let world = World::with_certificates_for(Duration::from_secs(3)).await;
+    let caller = world.caller("parcel-booking").await;
+    // Members whose own certificates last, and who begin answers that they never end.
+    let http1 = Peer::member(world.identity("invoicing"), HTTP1, |mut stream| async move {
+        if read_request(&mut stream).await.is_some() {
+            let half = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n4\r\nhalf\r\n";
+            stream.write_all(half).await.unwrap();
+            drop(stream.read_to_end(&mut Vec::new()).await);
+        }
+    })
+    .await;
+    let http2 = Peer::member(world.identity("invoicing"), HTTP2, |stream| async move {
+        let service = service_fn(|_request| async {
+            let half = futures_util::stream::once(async { Frame::data(Bytes::from_static(b"half")) });
+            Ok::<_, Infallible>(Response::new(streamed(half.chain(futures_util::stream::pending()))))
+        });
+        let builder = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+        drop(builder.serve_connection(TokioIo::new(stream), service).await);
+    })
+    .await;
+    world.service("http1", AppProtocol::Http1, "invoicing", &[http1.address]);
+    world.service("http2", AppProtocol::Http2, "invoicing", &[http2.address]);
+    let never_ends = async |service| {
+        let mut client = h2c(caller.outbound).await;
+        let mut answer = client.send_request(to(true, service, "/").body(full("")).unwrap()).await.unwrap().into_body();
+        assert_eq!(answer.frame().await.unwrap().unwrap().into_data().unwrap(), "half");
+        answer
+    };
+    let rest = |mut answer: Incoming| tokio::spawn(async move { answer.frame().await });
+    let answers = [rest(never_ends("http1").await), rest(never_ends("http2").await)];
+    wait_until("both are cut off", async || answers.iter().all(JoinHandle::is_finished)).await;
+    for answer in answers {
+        assert!(matches!(answer.await.unwrap(), Some(Err(_))));
+    }
 }

@@ -16,6 +16,7 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use crate::endpoint::{Http1, Http2, Transport};
+use crate::expiring::Expiring;
 use crate::metrics::{Metrics, Side};
 use crate::reason::{Failure, Reason};
 
@@ -66,6 +67,10 @@ impl Lifetime {
     /// Returns when a certificate has expired.
     pub async fn ended(&self) {
         self.reach(1.0).await;
+    }
+
+    fn end(&self) -> Option<Instant> {
+        self.0.map(|limits| limits.begin + limits.length)
     }
 
     async fn reach(&self, share: f64) {
@@ -192,14 +197,10 @@ async fn http1_over<IO>(io: IO, lifetime: Lifetime) -> Result<Http1, Failure>
 where
     IO: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    let (sender, connection) = http1::Builder::new().handshake(TokioIo::new(io)).await.map_err(not_http)?;
-    task::spawn("upstream http/1 connection", async move {
-        tokio::select! {
-            // An error is seen by the request that it belongs to.
-            _ended = connection => {}
-            () = lifetime.ended() => {}
-        }
-    });
+    let io = TokioIo::new(Expiring::new(io, lifetime.end()));
+    let (sender, connection) = http1::Builder::new().handshake(io).await.map_err(not_http)?;
+    // An error is seen by the request that it belongs to.
+    task::spawn("upstream http/1 connection", async move { drop(connection.await) });
     Ok(Http1 { sender, lifetime, idle_since: Instant::now() })
 }
 
@@ -207,6 +208,7 @@ async fn http2_over<IO>(io: IO, lifetime: Lifetime) -> Result<Http2, Failure>
 where
     IO: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
+    let io = TokioIo::new(Expiring::new(io, lifetime.end()));
     let (sender, connection) = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
         .initial_stream_window_size(STREAM_WINDOW)
@@ -214,15 +216,10 @@ where
         .max_header_list_size(HEAD_BYTES)
         .keep_alive_interval(PING_INTERVAL)
         .keep_alive_timeout(PING_TIMEOUT)
-        .handshake(TokioIo::new(io))
+        .handshake(io)
         .await
         .map_err(not_http)?;
-    task::spawn("upstream http/2 connection", async move {
-        tokio::select! {
-            _ended = connection => {}
-            () = lifetime.ended() => {}
-        }
-    });
+    task::spawn("upstream http/2 connection", async move { drop(connection.await) });
     Ok(Http2 { sender, lifetime, streams: Arc::new(AtomicU32::new(0)) })
 }
 

@@ -32,6 +32,8 @@ pub mod connection;
 
 mod replay;
 
+mod expiring;
+
 pub use body::Body;
 pub use forward::{Engine, Outgoing};
 pub use reason::{Failure, Reason};
