@@ -52,6 +52,9 @@ struct Members {
     errors: Vec<FieldError>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     trace_id: Option<String>,
+    /// Extension members (RFC 9457 §3.2).
+    #[serde(flatten)]
+    extensions: serde_json::Map<String, serde_json::Value>,
 }
 
 /// What is wrong with one field of the request: one member of a problem's `errors`.
@@ -89,7 +92,8 @@ impl Problem {
     pub fn new(status: StatusCode, title: impl Into<String>) -> Self {
         let title = title.into();
         let (detail, errors, trace_id) = (None, Vec::new(), None);
-        Self(Box::new(Members { kind: about_blank(), title, status, detail, errors, trace_id }))
+        let extensions = serde_json::Map::new();
+        Self(Box::new(Members { kind: about_blank(), title, status, detail, errors, trace_id, extensions }))
     }
 
     /// The problem that a bare status is.
@@ -122,6 +126,39 @@ impl Problem {
     pub fn field(mut self, field: impl Into<String>, detail: impl Into<String>) -> Self {
         self.0.errors.push(FieldError { field: field.into(), detail: detail.into() });
         self
+    }
+
+    /// Names the kind of problem by a URI, which programs compare; people read the title.
+    ///
+    /// `#[derive(ApiError)]` does it for the errors of a contract.
+    #[must_use]
+    pub fn kind(mut self, uri: impl Into<String>) -> Self {
+        self.0.kind = uri.into();
+        self
+    }
+
+    /// Adds a member of this kind of problem (RFC 9457 §3.2), in place of one of the same name.
+    ///
+    /// ```
+    /// use samspill::Problem;
+    ///
+    /// let problem = Problem::from(http::StatusCode::NOT_FOUND).member("supported", [1, 2]);
+    /// assert_eq!(problem.members()["supported"], serde_json::json!([1, 2]));
+    /// ```
+    #[must_use]
+    pub fn member(mut self, name: impl Into<String>, value: impl Into<serde_json::Value>) -> Self {
+        self.0.extensions.insert(name.into(), value.into());
+        self
+    }
+
+    /// What was said with [`kind`](Self::kind); `about:blank` if nothing was.
+    pub fn kind_uri(&self) -> &str {
+        &self.0.kind
+    }
+
+    /// What was said with [`member`](Self::member), and whatever else another service's problem has.
+    pub fn members(&self) -> &serde_json::Map<String, serde_json::Value> {
+        &self.0.extensions
     }
 
     /// The HTTP status.

@@ -243,7 +243,11 @@ async fn an_answer_that_comes_before_the_request_is_sent_is_read() {
     for (service, reason) in [("unheard-of", "unknown-service"), ("lonely", "app-unreachable")] {
         // A client as simple as most: it listens when it has said all, which is far more than fits between the two of us.
         let body = "x".repeat(16 << 20);
-        let request = format!("POST / HTTP/1.1\r\nhost: {service}\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+        // It may be read whole, and then only a client that says so sees the connection end.
+        let request = format!(
+            "POST / HTTP/1.1\r\nhost: {service}\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        );
         let mut stream = TcpStream::connect(caller.outbound).await.unwrap();
         stream.write_all(request.as_bytes()).await.unwrap();
         let mut answer = String::new();
