@@ -13,10 +13,13 @@ use http::uri::{Authority, PathAndQuery, Uri};
 use http::{HeaderMap, Method, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use tracing::Instrument;
 
+use crate::extract::IDEMPOTENCY_KEY;
 use crate::observe::{self, Observed};
 use crate::{Call, Problem};
 
@@ -45,6 +48,8 @@ const ANSWER_LIMIT_BYTES: usize = 16 * 1024 * 1024;
 #[derive(Clone, Debug)]
 pub struct Client {
     service: String,
+    /// What stands before every path.
+    prefix: String,
     transport: Transport,
 }
 
@@ -74,7 +79,15 @@ pub struct Answer {
 
 impl Client {
     pub(crate) fn new(service: impl Into<String>, transport: Transport) -> Self {
-        Self { service: service.into(), transport }
+        Self { service: service.into(), prefix: String::new(), transport }
+    }
+
+    /// Calls whatever serves at a base URL, without a mesh: `http://127.0.0.1:8080/api/statistics`. For tools and tests; a
+    /// service calls others by name. A URL that is none is told when a request is sent.
+    pub fn at(base_url: &str) -> Self {
+        let rest = base_url.strip_prefix("http://").unwrap_or(base_url).trim_end_matches('/');
+        let (authority, prefix) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+        Self { service: authority.to_owned(), prefix: prefix.to_owned(), transport: Transport::new(None) }
     }
 
     /// Begins a GET. `path` starts with a slash and may have a query.
@@ -103,7 +116,7 @@ impl Client {
             call: call.clone(),
             client: self.clone(),
             method,
-            path: path.into(),
+            path: format!("{}{}", self.prefix, path.into()),
             headers: HeaderMap::new(),
             body: Bytes::new(),
             mistake: None,
@@ -152,6 +165,33 @@ impl ClientRequest {
         self
     }
 
+    /// Sends a value as an HTML form does.
+    pub fn form(mut self, value: &(impl Serialize + ?Sized)) -> Self {
+        match serde_urlencoded::to_string(value) {
+            Ok(body) => {
+                self.body = body.into();
+                let media_type = HeaderValue::from_static("application/x-www-form-urlencoded");
+                self.headers.insert(header::CONTENT_TYPE, media_type);
+            }
+            Err(error) => self.mistake(error),
+        }
+        self
+    }
+
+    /// Sends an `Idempotency-Key`, with which a repeat of the request is recognised.
+    pub fn idempotency_key(self, key: &str) -> Self {
+        self.header(IDEMPOTENCY_KEY, key)
+    }
+
+    /// Fills the path's `{parameters}`: from a struct by name, from a tuple or a single value in their order.
+    pub(crate) fn path_parameters(mut self, parameters: &(impl Serialize + ?Sized)) -> Self {
+        match fill(&self.path, parameters) {
+            Ok(path) => self.path = path,
+            Err(error) => self.mistake(error),
+        }
+        self
+    }
+
     /// Sends bytes; say what they are with a `content-type` header.
     pub fn body(mut self, body: impl Into<Bytes>) -> Self {
         self.body = body.into();
@@ -167,6 +207,12 @@ impl ClientRequest {
     /// # Errors
     /// All but [`CallError::Unexpected`]: any status but 2xx is a [`CallError::Problem`].
     pub async fn send(self) -> Result<Answer, CallError> {
+        let answer = self.send_any().await?;
+        if answer.status.is_success() { Ok(answer) } else { Err(answer.refused().await) }
+    }
+
+    /// As [`send`](Self::send), but any status is an answer.
+    pub(crate) async fn send_any(self) -> Result<Answer, CallError> {
         let Self { call, client, method, path, mut headers, body, mistake } = self;
         let service = client.service;
         let malformed = |source: Cause| CallError::Request { service: service.clone(), source };
@@ -198,9 +244,42 @@ impl ClientRequest {
         };
         observe::http_answer_received(&span, response.status());
         let (parts, body) = response.into_parts();
-        let answer = Answer { service, status: parts.status, headers: parts.headers, body: Observed::http(body, span) };
-        if answer.status.is_success() { Ok(answer) } else { Err(answer.refused().await) }
+        Ok(Answer { service, status: parts.status, headers: parts.headers, body: Observed::http(body, span) })
     }
+}
+
+/// What must be written as `%XX` in a path's segment (RFC 3986 §3.3).
+const SEGMENT: &AsciiSet =
+    &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b':').remove(b'@');
+
+/// A path with its parameters.
+fn fill(path: &str, parameters: &(impl Serialize + ?Sized)) -> Result<String, Cause> {
+    let value = serde_json::to_value(parameters)?;
+    let mut position = 0;
+    let mut filled = Vec::new();
+    for segment in path.split('/') {
+        let Some(name) = segment.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')) else {
+            filled.push(segment.to_owned());
+            continue;
+        };
+        let parameter = match &value {
+            Value::Object(members) => members.get(name),
+            Value::Array(items) => items.get(position),
+            single => (position == 0).then_some(single),
+        };
+        let text = match parameter {
+            Some(Value::String(text)) => text.clone(),
+            Some(Value::Number(number)) => number.to_string(),
+            Some(Value::Bool(flag)) => flag.to_string(),
+            other => return Err(format!("`{name}` of the path is {other:?}").into()),
+        };
+        if matches!(text.as_str(), "" | "." | "..") {
+            return Err(format!("`{name}` of the path cannot be {text:?}").into());
+        }
+        filled.push(utf8_percent_encode(&text, SEGMENT).to_string());
+        position += 1;
+    }
+    Ok(filled.join("/"))
 }
 
 /// `http://<service><path>`: the name goes into `Host`, where the sidecar looks for it.
@@ -259,6 +338,12 @@ impl Answer {
             }
             Err(source) => Err(CallError::Broken { service, source }),
         }
+    }
+
+    /// Status, headers and body.
+    pub(crate) async fn whole(self) -> Result<(StatusCode, HeaderMap, Bytes), CallError> {
+        let (status, headers) = (self.status, self.headers.clone());
+        Ok((status, headers, self.bytes().await?))
     }
 
     /// The error that an answer other than 2xx is.

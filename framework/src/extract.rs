@@ -21,10 +21,10 @@ use axum::RequestExt;
 use axum::body::Bytes;
 use axum::extract::path::ErrorKind;
 use axum::extract::rejection::{BytesRejection, PathRejection};
-use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::extract::{FromRequest, FromRequestParts, OptionalFromRequestParts, Request};
 use axum::response::{IntoResponse, Response};
 use http::request::Parts;
-use http::{HeaderMap, Method, StatusCode, header};
+use http::{HeaderMap, HeaderName, Method, StatusCode, header};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_path_to_error::Segment;
@@ -65,6 +65,81 @@ pub struct Path<T>(pub T);
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Form<T>(pub T);
 
+/// An argument whose value keeps its own rules (`garde::Validate`); 422 that names each field that does not.
+///
+/// ```
+/// use garde::Validate;
+/// use samspill::extract::{Json, Valid};
+///
+/// #[derive(serde::Deserialize, Validate)]
+/// struct Ask {
+///     #[garde(range(min = 1, max = 31_500))]
+///     grams: u32,
+/// }
+///
+/// async fn quote(Valid(Json(ask)): Valid<Json<Ask>>) -> String {
+///     format!("{} g", ask.grams)
+/// }
+///
+/// let problem = Valid::check(Json(Ask { grams: 0 })).err().unwrap();
+/// assert_eq!((problem.status().as_u16(), problem.errors()[0].field.as_str()), (422, "grams"));
+/// # let _: axum::Router = axum::Router::new().route("/", axum::routing::post(quote));
+/// ```
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Valid<A>(pub A);
+
+impl<A> Valid<A> {
+    /// Checks a value's rules.
+    ///
+    /// # Errors
+    /// A 422 that names every field that does not keep them.
+    pub fn check<T>(argument: A) -> Result<Self, Problem>
+    where
+        A: AsRef<T>,
+        T: garde::Validate<Context: Default>,
+    {
+        match argument.as_ref().validate() {
+            Ok(()) => Ok(Self(argument)),
+            Err(report) => {
+                let problem = Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "Some fields are wrong");
+                Err(report
+                    .iter()
+                    .fold(problem, |problem, (path, error)| problem.field(path.to_string(), error.message())))
+            }
+        }
+    }
+}
+
+/// The key by which a repeat of a request is recognised: the header `Idempotency-Key`
+/// (draft-ietf-httpapi-idempotency-key-header), opaque. 400 where it is missing (take an `Option` where it may be), is there
+/// more than once, or is not 1 to 200 visible ASCII characters.
+///
+/// ```
+/// use samspill::extract::IdempotencyKey;
+///
+/// async fn pay(key: Option<IdempotencyKey>) -> String {
+///     key.map_or("once".to_owned(), |IdempotencyKey(key)| format!("for {key}"))
+/// }
+/// # let _: axum::Router = axum::Router::new().route("/", axum::routing::post(pay));
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IdempotencyKey(pub String);
+
+/// A body that is not looked into; 413 for more than the limit.
+#[derive(Clone, Debug, Default)]
+pub struct Body(pub Bytes);
+
+macro_rules! as_ref {
+    ($($name:ident),*) => {$(
+        impl<T> AsRef<T> for $name<T> {
+            fn as_ref(&self) -> &T {
+                &self.0
+            }
+        }
+    )*};
+}
+as_ref!(Json, Query, Path, Form);
+
 impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
     type Rejection = Problem;
 
@@ -104,7 +179,9 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Path<T>
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let axum::extract::Path(value) =
-            axum::extract::Path::from_request_parts(parts, state).await.map_err(path_problem)?;
+            <axum::extract::Path<T> as FromRequestParts<S>>::from_request_parts(parts, state)
+                .await
+                .map_err(path_problem)?;
         Ok(Self(value))
     }
 }
@@ -123,6 +200,74 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Form<T> {
         pairs(&bytes)
             .map(Self)
             .map_err(|error| field_problem(StatusCode::UNPROCESSABLE_ENTITY, "The form is not as expected", &error))
+    }
+}
+
+macro_rules! valid {
+    ($($extracts:ident::$extract:ident($from:ty) for $name:ident),*) => {$(
+        impl<T, S> $extracts<S> for Valid<$name<T>>
+        where
+            $name<T>: $extracts<S, Rejection = Problem>,
+            T: garde::Validate<Context: Default>,
+            S: Send + Sync,
+        {
+            type Rejection = Problem;
+
+            async fn $extract(from: $from, state: &S) -> Result<Self, Problem> {
+                Self::check(<$name<T> as $extracts<S>>::$extract(from, state).await?)
+            }
+        }
+    )*};
+}
+valid! {
+    FromRequest::from_request(Request) for Json,
+    FromRequest::from_request(Request) for Form,
+    FromRequestParts::from_request_parts(&mut Parts) for Query,
+    FromRequestParts::from_request_parts(&mut Parts) for Path
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for IdempotencyKey {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
+        idempotency_key(&parts.headers)?.ok_or_else(|| malformed_key("is missing"))
+    }
+}
+
+impl<S: Send + Sync> OptionalFromRequestParts<S> for IdempotencyKey {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Option<Self>, Problem> {
+        idempotency_key(&parts.headers)
+    }
+}
+
+/// The request header.
+pub(crate) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+
+/// The longest key, in bytes.
+const MAX_KEY_BYTES: usize = 200;
+
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<IdempotencyKey>, Problem> {
+    let mut values = headers.get_all(IDEMPOTENCY_KEY).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    let text = value.to_str().unwrap_or_default();
+    let is_key = (1..=MAX_KEY_BYTES).contains(&text.len()) && text.bytes().all(|c| c.is_ascii_graphic());
+    if is_key && values.next().is_none() {
+        return Ok(Some(IdempotencyKey(text.to_owned())));
+    }
+    Err(malformed_key(&format!("must be there once, with 1 to {MAX_KEY_BYTES} visible ASCII characters")))
+}
+
+fn malformed_key(problem: &str) -> Problem {
+    Problem::new(StatusCode::BAD_REQUEST, "The header is not as expected").field("Idempotency-Key", problem)
+}
+
+impl<S: Send + Sync> FromRequest<S> for Body {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _state: &S) -> Result<Self, Problem> {
+        body(request).await.map(Self)
     }
 }
 

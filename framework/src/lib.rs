@@ -54,6 +54,10 @@ mod problem;
 
 pub mod extract;
 
+pub mod contract;
+
+mod page;
+
 mod client;
 
 mod channel;
@@ -67,8 +71,11 @@ pub mod test;
 pub use call::Call;
 pub use channel::{CallChannel, Channel};
 pub use client::{Answer, CallError, Client, ClientRequest};
+pub use contract::ApiError;
 pub use error::Error;
+pub use page::{Cursor, Page};
 pub use problem::{FieldError, Problem};
+pub use samspill_macros::{ApiError, api};
 pub use samspill_model::identity::SpiffeId;
 pub use service::{GrpcService, Service};
 pub use settings::{Mistake, SettingsError};

@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::fmt;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
@@ -52,6 +53,9 @@ struct Members {
     errors: Vec<FieldError>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     trace_id: Option<String>,
+    /// Sent as `Retry-After`, in seconds.
+    #[serde(skip)]
+    retry_after: Option<Duration>,
     /// Extension members (RFC 9457 §3.2).
     #[serde(flatten)]
     extensions: serde_json::Map<String, serde_json::Value>,
@@ -92,8 +96,8 @@ impl Problem {
     pub fn new(status: StatusCode, title: impl Into<String>) -> Self {
         let title = title.into();
         let (detail, errors, trace_id) = (None, Vec::new(), None);
-        let extensions = serde_json::Map::new();
-        Self(Box::new(Members { kind: about_blank(), title, status, detail, errors, trace_id, extensions }))
+        let (kind, retry_after, extensions) = (about_blank(), None, serde_json::Map::new());
+        Self(Box::new(Members { kind, title, status, detail, errors, trace_id, retry_after, extensions }))
     }
 
     /// The problem that a bare status is.
@@ -134,6 +138,13 @@ impl Problem {
     #[must_use]
     pub fn kind(mut self, uri: impl Into<String>) -> Self {
         self.0.kind = uri.into();
+        self
+    }
+
+    /// Says when it is worth another try: the header `Retry-After`.
+    #[must_use]
+    pub fn retry_after(mut self, wait: Duration) -> Self {
+        self.0.retry_after = Some(wait);
         self
     }
 
@@ -267,6 +278,9 @@ impl IntoResponse for Problem {
         let mut response = Response::new(Body::from(self.to_json()));
         *response.status_mut() = self.0.status;
         response.headers_mut().insert(header::CONTENT_TYPE, PROBLEM_JSON);
+        if let Some(wait) = self.0.retry_after {
+            response.headers_mut().insert(header::RETRY_AFTER, wait.as_secs().into());
+        }
         // The server finds it here and says it again with the trace's id.
         response.extensions_mut().insert(self);
         response

@@ -15,6 +15,7 @@ use tonic::service::Routes;
 
 use crate::call::Surroundings;
 use crate::client::Transport;
+use crate::contract::{ApiRouter, Contract};
 use crate::server::{self, App, Signals, Socket};
 use crate::settings::{Environment, Outside, SettingsError};
 use crate::{Call, Channel, Client, Error, observe};
@@ -171,6 +172,26 @@ impl Service {
         Client::new(service, self.transport.clone())
     }
 
+    /// Calls another service by its contract, of which the name is the service's:
+    ///
+    /// ```
+    /// # use samspill::{Call, Problem, extract::Json};
+    /// #[samspill::api(name = "statistics", versions = 1..=1)]
+    /// pub trait Statistics {
+    ///     #[get("/counts")]
+    ///     async fn counts(&self, call: &Call) -> Result<Json<Vec<u64>>, Problem>;
+    /// }
+    ///
+    /// # let service = samspill::Service::new("parcel-booking");
+    /// let statistics = service.api::<StatisticsApi>();
+    /// // The same contract, kept by a service of another name:
+    /// let other = StatisticsClient::from(service.client("statistics-of-the-north"));
+    /// # let _ = (statistics, other);
+    /// ```
+    pub fn api<C: Contract>(&self) -> C::Client {
+        self.client(C::api().name()).into()
+    }
+
     /// Calls another service over gRPC: `service.channel("parcel-tracking:50051")`.
     pub fn channel(&self, service: impl Into<String>) -> Channel {
         Channel::new(service, self.transport.clone())
@@ -206,10 +227,10 @@ impl Service {
     ///
     /// # Errors
     /// A socket that cannot be had.
-    pub async fn serve(self, router: Router) -> Result<(), Error> {
+    pub async fn serve(self, router: impl Into<ApiRouter>) -> Result<(), Error> {
         let stop = Signals::install()?;
         let sockets = self.listeners().await?.into_iter().map(Socket::Tcp).collect();
-        server::serve(sockets, self.app(router), stop).await;
+        server::serve(sockets, self.app(router.into()), stop).await;
         Ok(())
     }
 
@@ -222,11 +243,11 @@ impl Service {
     pub async fn serve_unix(self, listener: std::os::unix::net::UnixListener, router: Router) -> Result<(), Error> {
         let stop = Signals::install()?;
         let socket = Socket::Unix(UnixListener::from_std(listener)?);
-        server::serve(vec![socket], self.app(router).without_spans(), stop).await;
+        server::serve(vec![socket], self.app(router.into()).without_spans(), stop).await;
         Ok(())
     }
 
-    pub(crate) fn app(&self, router: Router) -> App {
+    pub(crate) fn app(&self, router: ApiRouter) -> App {
         App::new(router, self.grpc.clone(), self.surroundings())
     }
 

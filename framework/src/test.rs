@@ -14,12 +14,12 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
-use axum::Router;
 use samspill_net::{Listener, task};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use crate::call::Surroundings;
+use crate::contract::ApiRouter;
 use crate::server::{self, Signals, Socket};
 use crate::{Call, Channel, Client, Service};
 
@@ -57,13 +57,13 @@ impl Server {
     ///
     /// # Panics
     /// No port is free.
-    pub async fn start(service: Service, router: Router) -> Self {
+    pub async fn start(service: Service, router: impl Into<ApiRouter>) -> Self {
         let listener = Listener::bind((Ipv4Addr::LOCALHOST, 0).into())
             .await
             .unwrap_or_else(|error| panic!("no port is free: {error}"));
         let address = listener.local_addr();
         let (asks_to_stop, asked) = mpsc::unbounded_channel();
-        let app = service.app(router);
+        let app = service.app(router.into());
         let sockets = vec![Socket::Tcp(listener)];
         let serving = task::spawn("test server", server::serve(sockets, app, Signals::Test(asked)));
         Self { address, asks_to_stop, serving }

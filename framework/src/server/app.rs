@@ -1,6 +1,7 @@
 //! What a request goes through, between its connection and its handler.
 
 use std::any::Any;
+use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
@@ -16,6 +17,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tracing::{Instrument, Span};
 
 use crate::call::Surroundings;
+use crate::contract::{self, ApiRouter, Refused, Versions};
 use crate::observe::{self, Observed, Side};
 use crate::{Call, Problem};
 
@@ -28,12 +30,14 @@ const BODY_LIMIT_BYTES: usize = 2 * 1024 * 1024;
 pub(crate) struct App {
     http: Router,
     grpc: Router,
+    versions: Arc<Versions>,
     surroundings: Surroundings,
 }
 
 impl App {
-    pub(crate) fn new(router: Router, grpc: Routes, surroundings: Surroundings) -> Self {
-        Self { http: router, grpc: grpc.into_axum_router(), surroundings }
+    pub(crate) fn new(router: ApiRouter, grpc: Routes, surroundings: Surroundings) -> Self {
+        let (http, versions) = router.into_parts();
+        Self { http, grpc: grpc.into_axum_router(), versions, surroundings }
     }
 
     /// The same, with no spans of its requests.
@@ -57,11 +61,11 @@ impl App {
                 .layer(from_fn_with_state(surroundings.clone(), observe_rpc))
                 .layer(CatchPanicLayer::custom(|panic: Box<dyn Any + Send>| rpc_panicked(&*panic))),
         );
-        Self { http: http.with_state(()), grpc: grpc.with_state(()), surroundings }
+        Self { http: http.with_state(()), grpc: grpc.with_state(()), versions: self.versions, surroundings }
     }
 
     /// Answers one request.
-    pub(super) async fn answer(self, request: Request) -> Response {
+    pub(super) async fn answer(self, mut request: Request) -> Response {
         let is_rpc = is_grpc(request.headers());
         let is_http2 = request.version() == Version::HTTP_2;
         let drain = self.surroundings.drain;
@@ -71,7 +75,10 @@ impl App {
             "/readyz" if !is_rpc && is_draining() => Ok(StatusCode::SERVICE_UNAVAILABLE.into_response()),
             "/readyz" if !is_rpc => Ok(StatusCode::OK.into_response()),
             _ if is_rpc => self.grpc.oneshot(request).await,
-            _ => self.http.oneshot(request).await,
+            _ => {
+                self.versions.dispatch(&mut request);
+                self.http.oneshot(request).await
+            }
         };
         let mut answer = answered.unwrap_or_else(|never| match never {});
         // The caller must know that this connection ends, or its next request meets the closed one. HTTP/2 has GOAWAY.
@@ -100,9 +107,18 @@ async fn observe_http(State(surroundings): State<Surroundings>, request: Request
     let span = if surroundings.has_spans { observe::http_server_span(&parts, route) } else { Span::none() };
     let call = Call::of_request(&parts.headers, span.clone(), &surroundings);
     parts.extensions.insert(call.clone());
+    let refused = parts.extensions.remove::<Refused>();
+    let request = Request::from_parts(parts, body);
+    let by_header = contract::stated_by_header(&request);
 
-    let response = next.run(Request::from_parts(parts, body)).instrument(span.clone()).await;
-    let response = complete(response, &call);
+    let response = match refused {
+        Some(Refused(problem)) => problem.into_response(),
+        None => next.run(request).instrument(span.clone()).await,
+    };
+    let mut response = complete(response, &call);
+    if let Some(version) = by_header {
+        contract::vary(response.headers_mut(), version);
+    }
     observe::http_answered(&span, response.status());
     response.map(|body| Body::new(Observed::http(body, span)))
 }

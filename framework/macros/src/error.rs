@@ -1,0 +1,299 @@
+//! `#[derive(ApiError)]`: an enum becomes problems, and problems become the enum again.
+
+use proc_macro2::{Span, TokenStream};
+use quote::{format_ident, quote, quote_spanned};
+use syn::parse::ParseStream;
+use syn::spanned::Spanned;
+use syn::{Attribute, Data, DeriveInput, Error, Fields, Ident, LitInt, LitStr, Result, Token, Variant};
+
+use crate::api::docs;
+
+const HELP: &str =
+    "write `#[problem(status = 422, title = \"Destination is not served\")]`, or `#[problem(transparent)]`";
+
+/// A variant, understood.
+struct Kind {
+    ident: Ident,
+    docs: String,
+    shape: Shape,
+}
+
+enum Shape {
+    /// Says what the attribute says; its fields are members of the problem.
+    Own { status: u16, title: LitStr, uri: String, retry_after_s: Option<u64>, fields: Vec<Ident> },
+    /// Holds a problem of somebody else: the framework's, another service's, a database's.
+    Transparent,
+}
+
+pub(crate) fn derive(item: TokenStream) -> Result<TokenStream> {
+    let input: DeriveInput = syn::parse2(item)?;
+    let Data::Enum(data) = &input.data else {
+        return Err(Error::new(
+            input.ident.span(),
+            "an API's error is an enum: one variant for each thing that can be wrong",
+        ));
+    };
+    if !input.generics.params.is_empty() {
+        return Err(Error::new(
+            input.generics.span(),
+            "an API's error has no type parameters: what goes over the wire has one shape",
+        ));
+    }
+    let mut kinds = Vec::new();
+    let mut mistakes: Option<Error> = None;
+    for variant in &data.variants {
+        match kind(variant) {
+            Ok(kind) => kinds.push(kind),
+            Err(error) => match &mut mistakes {
+                Some(all) => all.combine(error),
+                none => *none = Some(error),
+            },
+        }
+    }
+    if let Some(second) = kinds.iter().filter(|kind| matches!(kind.shape, Shape::Transparent)).nth(1) {
+        let error =
+            Error::new(second.ident.span(), "only one variant can be transparent: which one would a problem become?");
+        mistakes.get_or_insert_with(|| error.clone()).combine(error);
+    }
+    match mistakes {
+        Some(error) => Err(error),
+        None => Ok(expand(&input.ident, &kinds)),
+    }
+}
+
+fn kind(variant: &Variant) -> Result<Kind> {
+    let mut attributes = variant.attrs.iter().filter(|attribute| attribute.path().is_ident("problem"));
+    let name = &variant.ident;
+    let Some(attribute) = attributes.next() else {
+        return Err(Error::new(name.span(), format!("`{name}` says nothing to the caller; {HELP}")));
+    };
+    let shape = match arguments(attribute)? {
+        Arguments::Transparent => match &variant.fields {
+            Fields::Unnamed(fields) if fields.unnamed.len() == 1 => Shape::Transparent,
+            _ => {
+                return Err(Error::new(
+                    name.span(),
+                    format!("a transparent variant holds a problem: `{name}(Problem)`"),
+                ));
+            }
+        },
+        Arguments::Own { status, title, uri, retry_after_s } => {
+            let fields = match &variant.fields {
+                Fields::Unit => Vec::new(),
+                Fields::Named(fields) => fields.named.iter().filter_map(|field| field.ident.clone()).collect(),
+                Fields::Unnamed(fields) => {
+                    let message = format!("give the fields names, callers see them: `{name} {{ country: String }}`");
+                    return Err(Error::new(fields.span(), message));
+                }
+            };
+            if let Some(taken) = fields.iter().find(|field| RESERVED.contains(&field.to_string().as_str())) {
+                return Err(Error::new(
+                    taken.span(),
+                    format!("`{taken}` is a member of every problem; call it something else"),
+                ));
+            }
+            let uri =
+                uri.map_or_else(|| format!("urn:samspill:problem:{}", kebab(&name.to_string())), |uri| uri.value());
+            Shape::Own { status, title, uri, retry_after_s, fields }
+        }
+    };
+    Ok(Kind { ident: name.clone(), docs: docs(&variant.attrs), shape })
+}
+
+/// The members that a problem has anyway (RFC 9457 §3.1, and ours).
+const RESERVED: [&str; 7] = ["type", "title", "status", "detail", "instance", "errors", "trace_id"];
+
+enum Arguments {
+    Own { status: u16, title: LitStr, uri: Option<LitStr>, retry_after_s: Option<u64> },
+    Transparent,
+}
+
+fn arguments(attribute: &Attribute) -> Result<Arguments> {
+    attribute.parse_args_with(|input: ParseStream<'_>| {
+        let (mut status, mut title, mut uri, mut retry_after_s) = (None, None, None, None);
+        while !input.is_empty() {
+            if input.peek(Token![type]) {
+                input.parse::<Token![type]>()?;
+                input.parse::<Token![=]>()?;
+                uri = Some(input.parse()?);
+            } else {
+                let key: Ident = input.parse().map_err(|error| Error::new(error.span(), HELP))?;
+                if key == "transparent" {
+                    return if input.is_empty() && status.is_none() && title.is_none() {
+                        Ok(Arguments::Transparent)
+                    } else {
+                        Err(Error::new(
+                            key.span(),
+                            "a transparent variant says what its problem says, and nothing else",
+                        ))
+                    };
+                }
+                input.parse::<Token![=]>()?;
+                match key.to_string().as_str() {
+                    "status" => status = Some(status_code(&input.parse()?)?),
+                    "title" => title = Some(input.parse()?),
+                    "retry_after_s" => retry_after_s = Some(input.parse::<LitInt>()?.base10_parse()?),
+                    other => {
+                        let known = "there are `status`, `title`, `type`, `retry_after_s` and `transparent`";
+                        return Err(Error::new(key.span(), format!("`{other}` is not known here; {known}")));
+                    }
+                }
+            }
+            if !input.is_empty() {
+                input.parse::<Token![,]>()?;
+            }
+        }
+        let missing = |what| Error::new(Span::call_site(), format!("the {what} is missing; {HELP}"));
+        let status = status.ok_or_else(|| missing("status"))?;
+        let title = title.ok_or_else(|| missing("title"))?;
+        Ok(Arguments::Own { status, title, uri, retry_after_s })
+    })
+}
+
+fn status_code(number: &LitInt) -> Result<u16> {
+    match number.base10_parse() {
+        Ok(status @ 400..=599) => Ok(status),
+        _ => Err(Error::new(number.span(), "an error's status is 400 to 599")),
+    }
+}
+
+/// `UnknownDestination` is `unknown-destination`.
+fn kebab(name: &str) -> String {
+    let mut text = String::new();
+    for (index, letter) in name.chars().enumerate() {
+        if letter.is_uppercase() && index > 0 {
+            text.push('-');
+        }
+        text.extend(letter.to_lowercase());
+    }
+    text
+}
+
+fn expand(name: &Ident, kinds: &[Kind]) -> TokenStream {
+    let describe = kinds.iter().filter_map(describe);
+    let into = kinds.iter().map(into_problem);
+    let from = kinds.iter().filter_map(from_problem);
+    let display = kinds.iter().map(display);
+    let transparent = kinds.iter().find(|kind| matches!(kind.shape, Shape::Transparent)).map(|kind| &kind.ident);
+    let otherwise = match transparent {
+        Some(variant) => quote! { ::core::result::Result::Ok(Self::#variant(problem)) },
+        None => quote! { ::core::result::Result::Err(problem) },
+    };
+    let conversions = transparent.map(|variant| conversions(name, variant));
+    quote! {
+        impl ::samspill::ApiError for #name {
+            fn kinds() -> ::std::vec::Vec<::samspill::contract::ProblemKind> {
+                ::std::vec![#(#describe),*]
+            }
+
+            fn into_problem(self) -> ::samspill::Problem {
+                match self { #(#into)* }
+            }
+
+            fn from_problem(problem: ::samspill::Problem) -> ::core::result::Result<Self, ::samspill::Problem> {
+                #(#from)*
+                #otherwise
+            }
+        }
+
+        impl ::core::convert::From<#name> for ::samspill::Problem {
+            fn from(error: #name) -> Self {
+                ::samspill::ApiError::into_problem(error)
+            }
+        }
+
+        impl ::core::convert::From<#name> for ::samspill::contract::Status {
+            fn from(error: #name) -> Self {
+                ::samspill::ApiError::into_problem(error).to_status()
+            }
+        }
+
+        impl ::core::fmt::Display for #name {
+            fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+                match self { #(#display)* }
+            }
+        }
+
+        impl ::core::error::Error for #name {}
+
+        #conversions
+    }
+}
+
+/// `?` on what the framework and other services' clients may fail with.
+fn conversions(name: &Ident, variant: &Ident) -> TokenStream {
+    quote! {
+        impl ::core::convert::From<::samspill::Problem> for #name {
+            fn from(problem: ::samspill::Problem) -> Self {
+                Self::#variant(problem)
+            }
+        }
+
+        impl ::core::convert::From<::samspill::CallError> for #name {
+            fn from(error: ::samspill::CallError) -> Self {
+                Self::#variant(error.into())
+            }
+        }
+
+        impl<E: ::samspill::ApiError> ::core::convert::From<::samspill::contract::ApiFailure<E>> for #name {
+            fn from(error: ::samspill::contract::ApiFailure<E>) -> Self {
+                Self::#variant(error.into())
+            }
+        }
+    }
+}
+
+fn describe(kind: &Kind) -> Option<TokenStream> {
+    let Shape::Own { status, title, uri, .. } = &kind.shape else { return None };
+    let docs = &kind.docs;
+    Some(quote! {
+        ::samspill::contract::ProblemKind { status: #status, uri: #uri, title: #title, docs: #docs }
+    })
+}
+
+fn into_problem(kind: &Kind) -> TokenStream {
+    let ident = &kind.ident;
+    let Shape::Own { status, title, uri, retry_after_s, fields } = &kind.shape else {
+        return quote! { Self::#ident(problem) => problem, };
+    };
+    let retry = retry_after_s.map(|seconds| quote! { .retry_after(::core::time::Duration::from_secs(#seconds)) });
+    let members = fields.iter().map(|field| {
+        let name = field.to_string();
+        quote_spanned! { field.span() => .member(#name, ::samspill::contract::to_member(&#field)) }
+    });
+    quote! {
+        Self::#ident { #(#fields),* } =>
+            ::samspill::contract::problem(#status, #title).kind(#uri)#retry #(#members)*,
+    }
+}
+
+fn display(kind: &Kind) -> TokenStream {
+    let ident = &kind.ident;
+    match &kind.shape {
+        Shape::Own { title, .. } => quote! { Self::#ident { .. } => f.write_str(#title), },
+        Shape::Transparent => quote! { Self::#ident(problem) => ::core::fmt::Display::fmt(problem, f), },
+    }
+}
+
+fn from_problem(kind: &Kind) -> Option<TokenStream> {
+    let ident = &kind.ident;
+    let Shape::Own { uri, fields, .. } = &kind.shape else { return None };
+    if fields.is_empty() {
+        return Some(quote! {
+            if problem.kind_uri() == #uri {
+                return ::core::result::Result::Ok(Self::#ident {});
+            }
+        });
+    }
+    let names = fields.iter().map(ToString::to_string);
+    let values: Vec<_> = fields.iter().map(|field| format_ident!("member_{field}")).collect();
+    Some(quote! {
+        if problem.kind_uri() == #uri {
+            return match (#(::samspill::contract::from_member(&problem, #names),)*) {
+                (#(::core::option::Option::Some(#values),)*) =>
+                    ::core::result::Result::Ok(Self::#ident { #(#fields: #values),* }),
+                _ => ::core::result::Result::Err(problem),
+            };
+        }
+    })
+}

@@ -1,0 +1,147 @@
+//! [`Api`]: a contract as data, from which router, documents and suite are made.
+
+use std::fmt;
+
+use http::Method;
+
+use super::openapi::{self, Dialect, Document, OperationDocument};
+use super::{digest, versions};
+
+/// A contract, described: its name, its versions, its operations.
+#[derive(Debug)]
+pub struct Api {
+    pub(super) name: &'static str,
+    pub(super) docs: &'static str,
+    pub(super) oldest: u32,
+    pub(super) newest: u32,
+    pub(super) deprecations: Vec<Deprecation>,
+    pub(super) operations: Vec<Operation>,
+}
+
+/// A version that will go.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Deprecation {
+    pub(super) version: u32,
+    /// Seconds since 1970.
+    pub(super) since: i64,
+    /// Seconds since 1970.
+    pub(super) sunset: Option<i64>,
+    /// A page that says why, and what to do.
+    pub(super) link: Option<&'static str>,
+}
+
+/// One method of a contract.
+pub struct Operation {
+    pub(super) name: &'static str,
+    pub(super) docs: &'static str,
+    pub(super) method: Method,
+    /// Without its version: `/quotes`.
+    pub(super) path: &'static str,
+    /// The first version that has it.
+    pub(super) since: u32,
+    /// The last version that has it.
+    pub(super) until: u32,
+    describe: fn(&mut OperationDocument<'_>),
+}
+
+impl fmt::Debug for Operation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, method, path, since, until, .. } = self;
+        write!(f, "{name}: {method} {path} of {since}..={until}")
+    }
+}
+
+impl Api {
+    #[doc(hidden)]
+    pub fn new(name: &'static str, docs: &'static str, oldest: u32, newest: u32) -> Self {
+        Self { name, docs, oldest, newest, deprecations: Vec::new(), operations: Vec::new() }
+    }
+
+    #[doc(hidden)]
+    #[must_use]
+    pub fn deprecated(mut self, version: u32, since: i64, sunset: Option<i64>, link: Option<&'static str>) -> Self {
+        self.deprecations.push(Deprecation { version, since, sunset, link });
+        self
+    }
+
+    #[doc(hidden)]
+    #[must_use]
+    pub fn operation(
+        mut self,
+        name: &'static str,
+        docs: &'static str,
+        method: Method,
+        (path, since, until): (&'static str, u32, u32),
+        describe: fn(&mut OperationDocument<'_>),
+    ) -> Self {
+        self.operations.push(Operation { name, docs, method, path, since, until, describe });
+        self
+    }
+
+    /// What callers call it, as a host: `shipping-cost-calculator`.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// Every version that is served, the oldest first.
+    pub fn versions(&self) -> impl Iterator<Item = u32> + use<> {
+        self.oldest..=self.newest
+    }
+
+    /// Its operations, in the order of the trait.
+    pub fn operations(&self) -> &[Operation] {
+        &self.operations
+    }
+
+    /// The OpenAPI document of one version; none for a version that is not there.
+    pub fn openapi(&self, version: u32, dialect: Dialect) -> Option<Document> {
+        (self.oldest..=self.newest).contains(&version).then(|| openapi::document(self, version, dialect))
+    }
+
+    /// What one version means: SHA-256 of its document, of which documentation is no part.
+    pub fn digest(&self, version: u32) -> Option<String> {
+        self.openapi(version, Dialect::V3_0).map(|document| digest::of(&document))
+    }
+
+    pub(super) fn deprecation(&self, version: u32) -> Option<&Deprecation> {
+        self.deprecations.iter().find(|deprecation| deprecation.version == version)
+    }
+}
+
+impl Deprecation {
+    /// The day on which it goes, for people: `Sat, 01 May 2027`.
+    pub(super) fn sunset_date(&self) -> Option<String> {
+        let date = versions::http_date(self.sunset?);
+        Some(date.split(" 00:").next().unwrap_or(&date).to_owned())
+    }
+}
+
+impl Operation {
+    /// The method's name in the trait.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// Its verb.
+    pub fn method(&self) -> &Method {
+        &self.method
+    }
+
+    /// Its path, without a version: `/invoices/{id}`.
+    pub fn path(&self) -> &'static str {
+        self.path
+    }
+
+    /// The versions that have it.
+    pub fn versions(&self) -> impl Iterator<Item = u32> + use<> {
+        self.since..=self.until
+    }
+
+    pub(super) fn is_in(&self, version: u32) -> bool {
+        (self.since..=self.until).contains(&version)
+    }
+
+    pub(super) fn describe(&self, document: &mut OperationDocument<'_>) {
+        (self.describe)(document);
+    }
+}

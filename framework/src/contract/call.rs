@@ -1,0 +1,132 @@
+//! [`ApiCall`]: a call of a contract's method, from the caller's side.
+
+use std::fmt;
+use std::future::IntoFuture;
+use std::marker::PhantomData;
+use std::pin::Pin;
+
+use http::{HeaderMap, Method, StatusCode};
+
+use super::{ApiError, Argument, Reply};
+use crate::{Call, CallError, Client, ClientRequest, Problem};
+
+/// A call that is being prepared; it is sent when it is awaited, and gives what the method answers.
+///
+/// ```
+/// # use samspill::Problem;
+/// # use samspill::extract::Json;
+/// #[samspill::api(name = "statistics", versions = 1..=1)]
+/// pub trait Statistics {
+///     /// How often each thing happened.
+///     #[get("/counts")]
+///     async fn counts(&self, call: &samspill::Call) -> Result<Json<Vec<u64>>, Problem>;
+/// }
+///
+/// async fn total(call: &samspill::Call, statistics: &StatisticsClient) -> Result<u64, Problem> {
+///     Ok(statistics.counts(call).await?.iter().sum())
+/// }
+/// ```
+#[must_use = "it is not sent until it is awaited"]
+pub struct ApiCall<A, E> {
+    request: ClientRequest,
+    promises: PhantomData<fn() -> (A, E)>,
+}
+
+/// Why a call of a contract's method gave no success.
+///
+/// With `?` it becomes the [`Problem`] that our own caller is told, as [`CallError`] does; what the contract promises is
+/// better matched and answered in our own words.
+#[derive(Debug, thiserror::Error)]
+pub enum ApiFailure<E: ApiError> {
+    /// The service refused, with an error of the contract.
+    #[error("the called service refused")]
+    Refused(E),
+    /// There was no usable answer.
+    #[error(transparent)]
+    Call(#[from] CallError),
+}
+
+/// An answer with its head.
+#[derive(Clone, Debug)]
+pub struct Answered<T> {
+    /// The status, 200 to 299.
+    pub status: StatusCode,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// What the method answers.
+    pub value: T,
+}
+
+impl<A, E> fmt::Debug for ApiCall<A, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ApiCall").field("request", &self.request).finish()
+    }
+}
+
+impl<A: Reply, E: ApiError> ApiCall<A, E> {
+    #[doc(hidden)]
+    pub fn new(client: &Client, call: &Call, method: Method, path: &str, version: u32) -> Self {
+        let path = if path == "/" { format!("/v{version}") } else { format!("/v{version}{path}") };
+        Self { request: client.request(call, method, path), promises: PhantomData }
+    }
+
+    #[doc(hidden)]
+    pub fn argument<T: Argument>(mut self, value: &T::Value) -> Self {
+        self.request = T::write(value, self.request);
+        self
+    }
+
+    /// Sends an `Idempotency-Key`, with which a repeat of this call is recognised.
+    pub fn idempotency_key(mut self, key: &str) -> Self {
+        self.request = self.request.idempotency_key(key);
+        self
+    }
+
+    /// Sends it and waits for the answer, of which the head is given too.
+    ///
+    /// # Errors
+    /// [`ApiFailure`]: match what the contract promises, pass on the rest with `?`.
+    pub async fn answered(self) -> Result<Answered<A::Value>, ApiFailure<E>> {
+        match self.request.send().await {
+            Ok(answer) => {
+                let (status, headers) = (answer.status(), answer.headers().clone());
+                Ok(Answered { status, headers, value: A::read(answer).await? })
+            }
+            Err(CallError::Problem(problem)) => Err(match E::from_problem(problem) {
+                Ok(error) => ApiFailure::Refused(error),
+                Err(problem) => ApiFailure::Call(CallError::Problem(problem)),
+            }),
+            Err(error) => Err(ApiFailure::Call(error)),
+        }
+    }
+
+    /// Sends it, and goes on without its answer if there is none: the log says why.
+    pub async fn best_effort(self) -> Option<A::Value> {
+        match self.answered().await {
+            Ok(answered) => Some(answered.value),
+            Err(failure) => {
+                tracing::warn!(error = %samspill_observability::chain(&failure), "a call that can be done without failed");
+                None
+            }
+        }
+    }
+}
+
+impl<A: Reply + 'static, E: ApiError> IntoFuture for ApiCall<A, E> {
+    type Output = Result<A::Value, ApiFailure<E>>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(async move { self.answered().await.map(|answered| answered.value) })
+    }
+}
+
+/// What our own caller is told: the called service's refusal is ours to explain, so it becomes a 502 unless it is matched.
+impl<E: ApiError> From<ApiFailure<E>> for Problem {
+    fn from(failure: ApiFailure<E>) -> Self {
+        match failure {
+            ApiFailure::Refused(error) => CallError::Problem(error.into_problem()).into(),
+            ApiFailure::Call(error) => error.into(),
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! [`Reply`]: a success, as both ends and the document see it.
+
+use axum::response::{IntoResponse, Response};
+use http::header::LOCATION;
+use http::{HeaderMap, HeaderValue, StatusCode};
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::openapi::OperationDocument;
+use crate::extract::Json;
+use crate::{Answer, CallError, Problem};
+
+/// What a method of a contract can answer: it is written by the service, read by the client, and described in the document.
+///
+/// Implemented for [`Json`] (200), [`Created`] (201), [`Accepted`] (202), [`NoContent`] (204), axum's `Json`, and a pair of
+/// headers and one of them.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be the answer of a contract's method",
+    label = "not an answer",
+    note = "answer with `Json<T>`, `Created<T>`, `Accepted`, `NoContent`, or `(HeaderMap, …)` of one of them",
+    note = "`T` must derive `serde::Serialize`, `serde::Deserialize` and `schemars::JsonSchema`"
+)]
+pub trait Reply: IntoResponse + Send {
+    /// What a caller gets: the value without its wrapper.
+    type Value: Send;
+
+    /// Reads it from an answer.
+    ///
+    /// # Errors
+    /// [`CallError::Broken`], or [`CallError::Unexpected`] for another shape.
+    fn read(answer: Answer) -> impl Future<Output = Result<Self::Value, CallError>> + Send;
+
+    /// Describes it.
+    fn describe(operation: &mut OperationDocument<'_>);
+}
+
+/// 201: something new is there, at a place of its own.
+///
+/// ```
+/// use axum::response::IntoResponse;
+/// use samspill::contract::Created;
+///
+/// // From `/v1/invoices` this leads to `/v1/invoices/17`, whatever stands before it at the edge.
+/// let response = Created::at("invoices/17", "an invoice").into_response();
+/// assert_eq!((response.status().as_u16(), &response.headers()["location"]), (201, &"invoices/17".parse().unwrap()));
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Created<T> {
+    location: String,
+    value: T,
+}
+
+impl<T> Created<T> {
+    /// `location` is relative to the request's path (RFC 9110 §10.2.2): so it is right behind a prefix too.
+    pub fn at(location: impl Into<String>, value: T) -> Self {
+        Self { location: location.into(), value }
+    }
+}
+
+/// 202: it will be done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Accepted;
+
+/// 204: it is done, and there is nothing to say.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct NoContent;
+
+impl<T: Serialize + DeserializeOwned + JsonSchema + Send> Reply for Json<T> {
+    type Value = T;
+
+    async fn read(answer: Answer) -> Result<T, CallError> {
+        answer.json().await
+    }
+
+    fn describe(operation: &mut OperationDocument<'_>) {
+        operation.answers_json::<T>(StatusCode::OK, &[]);
+    }
+}
+
+impl<T: Serialize + DeserializeOwned + JsonSchema + Send> Reply for axum::Json<T> {
+    type Value = T;
+
+    async fn read(answer: Answer) -> Result<T, CallError> {
+        answer.json().await
+    }
+
+    fn describe(operation: &mut OperationDocument<'_>) {
+        <Json<T> as Reply>::describe(operation);
+    }
+}
+
+impl<T: Serialize> IntoResponse for Created<T> {
+    fn into_response(self) -> Response {
+        match HeaderValue::from_str(&self.location) {
+            Ok(location) => (StatusCode::CREATED, [(LOCATION, location)], Json(self.value)).into_response(),
+            Err(error) => Problem::internal(&error).into_response(),
+        }
+    }
+}
+
+impl<T: Serialize + DeserializeOwned + JsonSchema + Send> Reply for Created<T> {
+    type Value = T;
+
+    async fn read(answer: Answer) -> Result<T, CallError> {
+        answer.json().await
+    }
+
+    fn describe(operation: &mut OperationDocument<'_>) {
+        let location = ("location", "Where it is, relative to the request's path.");
+        operation.answers_json::<T>(StatusCode::CREATED, &[location]);
+    }
+}
+
+impl IntoResponse for Accepted {
+    fn into_response(self) -> Response {
+        StatusCode::ACCEPTED.into_response()
+    }
+}
+
+impl Reply for Accepted {
+    type Value = ();
+
+    async fn read(_answer: Answer) -> Result<(), CallError> {
+        Ok(())
+    }
+
+    fn describe(operation: &mut OperationDocument<'_>) {
+        operation.answers_nothing(StatusCode::ACCEPTED);
+    }
+}
+
+impl IntoResponse for NoContent {
+    fn into_response(self) -> Response {
+        StatusCode::NO_CONTENT.into_response()
+    }
+}
+
+impl Reply for NoContent {
+    type Value = ();
+
+    async fn read(_answer: Answer) -> Result<(), CallError> {
+        Ok(())
+    }
+
+    fn describe(operation: &mut OperationDocument<'_>) {
+        operation.answers_nothing(StatusCode::NO_CONTENT);
+    }
+}
+
+/// Headers that are no part of the contract, beside an answer that is.
+impl<R: Reply> Reply for (HeaderMap, R) {
+    type Value = R::Value;
+
+    fn read(answer: Answer) -> impl Future<Output = Result<Self::Value, CallError>> + Send {
+        R::read(answer)
+    }
+
+    fn describe(operation: &mut OperationDocument<'_>) {
+        R::describe(operation);
+    }
+}

@@ -1,0 +1,152 @@
+//! [`ApiRouter`]: contracts being served, beside ordinary routes.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::Request;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodFilter, MethodRouter, Route, on};
+use http::Method;
+
+use super::api::Api;
+use super::openapi::Dialect;
+use super::versions::{self, Versions};
+use super::{Contract, Received, page};
+use crate::{Call, Problem};
+
+/// What a service serves: contracts, and whatever axum routes stand beside them.
+///
+/// `StatisticsApi::router(implementation)` makes one; an [`axum::Router`] is one too.
+///
+/// ```
+/// use axum::routing::get;
+/// use samspill::extract::Json;
+/// use samspill::{Call, Problem};
+///
+/// #[samspill::api(name = "statistics", versions = 1..=1)]
+/// pub trait Statistics {
+///     #[get("/counts")]
+///     async fn counts(&self, call: &Call) -> Result<Json<Vec<u64>>, Problem>;
+/// }
+///
+/// struct Counter;
+///
+/// impl Statistics for Counter {
+///     async fn counts(&self, _call: &Call) -> Result<Json<Vec<u64>>, Problem> {
+///         Ok(Json(vec![12]))
+///     }
+/// }
+///
+/// let router = StatisticsApi::router(Counter).route("/", get(async || "ask me under /v1/counts"));
+/// # let _ = router;
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct ApiRouter {
+    pub(super) router: Router,
+    pub(super) apis: Vec<&'static Api>,
+}
+
+impl ApiRouter {
+    /// Of one contract, with its documents and no operation yet.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn new<C: Contract>() -> Self {
+        let api = C::api();
+        Self { router: documents(api), apis: vec![api] }
+    }
+
+    /// Serves an operation in each version that has it.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn handler<F, Fut>(mut self, name: &str, handler: F) -> Self
+    where
+        F: Fn(Call, Received) -> Fut + Clone + Send + Sync + 'static,
+        Fut: Future<Output = Result<Response, Problem>> + Send,
+    {
+        let api = self.apis.first().copied();
+        let operation = api.and_then(|api| Some((api, api.operations().iter().find(|known| known.name == name)?)));
+        let (api, operation) = operation.unwrap_or_else(|| unreachable!("because the macro writes both lists"));
+        for version in operation.versions() {
+            let handler = handler.clone();
+            let notice = versions::notice(api, operation, version).map(Arc::new);
+            let route = on(filter(&operation.method), async move |call: Call, request: Request| {
+                let depth = notice.as_ref().map(|_| versions::depth(&request));
+                let answered = handler(call, Received::new(request)).await;
+                let mut response = answered.unwrap_or_else(IntoResponse::into_response);
+                if let (Some(notice), Some(depth)) = (&notice, depth) {
+                    notice.add_to(response.headers_mut(), depth);
+                }
+                response
+            });
+            self.router = self.router.route(&versions::path(version, operation.path), route);
+        }
+        self
+    }
+
+    /// Adds a route, as [`Router::route`] does.
+    #[must_use]
+    pub fn route(mut self, path: &str, method_router: MethodRouter) -> Self {
+        self.router = self.router.route(path, method_router);
+        self
+    }
+
+    /// Adds everything of another router, as [`Router::merge`] does: a second contract, or ordinary routes.
+    #[must_use]
+    pub fn merge(mut self, other: impl Into<Self>) -> Self {
+        let other = other.into();
+        self.router = self.router.merge(other.router);
+        self.apis.extend(other.apis);
+        self
+    }
+
+    /// Wraps every route, as [`Router::layer`] does.
+    #[must_use]
+    pub fn layer<L>(mut self, layer: L) -> Self
+    where
+        L: tower::Layer<Route> + Clone + Send + Sync + 'static,
+        L::Service: tower::Service<Request, Response: IntoResponse, Error: Into<Infallible>, Future: Send>
+            + Clone
+            + Send
+            + Sync
+            + 'static,
+    {
+        self.router = self.router.layer(layer);
+        self
+    }
+
+    /// The routes alone, for a server that is not ours: versions in the path, not in the header.
+    pub fn into_router(self) -> Router {
+        self.router
+    }
+
+    pub(crate) fn into_parts(self) -> (Router, Arc<Versions>) {
+        (self.router, Arc::new(Versions::of(&self.apis)))
+    }
+}
+
+impl From<Router> for ApiRouter {
+    fn from(router: Router) -> Self {
+        Self { router, apis: Vec::new() }
+    }
+}
+
+fn filter(method: &Method) -> MethodFilter {
+    MethodFilter::try_from(method.clone()).unwrap_or_else(|_| unreachable!("because the macro knows five verbs"))
+}
+
+/// `/openapi/v1.json` and `/openapi/v1.html` for each version, and the 3.1 dialect as `/openapi/v1-3.1.json`.
+fn documents(api: &'static Api) -> Router {
+    let mut router = Router::new();
+    for version in api.versions() {
+        for (path, dialect) in [
+            (format!("/openapi/v{version}.json"), Dialect::V3_0),
+            (format!("/openapi/v{version}-3.1.json"), Dialect::V3_1),
+        ] {
+            router = router.route(&path, axum::routing::get(async move || page::json(api, version, dialect)));
+        }
+        let html = axum::routing::get(async move || page::html(api, version));
+        router = router.route(&format!("/openapi/v{version}.html"), html);
+    }
+    router
+}

@@ -1,0 +1,240 @@
+//! Which version a request means, and what is said about one that will go.
+//!
+//! A version is part of the path, `/v2/quotes`, or a header, `/quotes` with `api-version: 2`. The header's form is
+//! rewritten to the path's before anything is routed, so that everything behind it knows one form only.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::time::{Duration, SystemTime};
+
+use axum::extract::Request;
+use http::header::{LINK, VARY};
+use http::uri::PathAndQuery;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
+
+use super::api::{Api, Deprecation, Operation};
+use crate::Problem;
+
+/// Says which version a request means, or an answer is of.
+pub(super) const API_VERSION: HeaderName = HeaderName::from_static("api-version");
+
+/// RFC 9745.
+pub(super) const DEPRECATION: HeaderName = HeaderName::from_static("deprecation");
+
+/// RFC 8594.
+pub(super) const SUNSET: HeaderName = HeaderName::from_static("sunset");
+
+/// A version with its path: `/v2/quotes`.
+pub(super) fn path(version: u32, path: &str) -> String {
+    if path == "/" { format!("/v{version}") } else { format!("/v{version}{path}") }
+}
+
+/// The paths of all contracts of a service, without their versions, and the versions that have each.
+#[derive(Debug, Default)]
+pub(crate) struct Versions {
+    paths: matchit::Router<Vec<u32>>,
+}
+
+/// A path of which the parameters have no names of their own: two versions may call them differently.
+fn numbered(path: &str) -> String {
+    let part = |(index, segment): (usize, &str)| match segment.starts_with('{') {
+        true => format!("{{{index}}}"),
+        false => segment.to_owned(),
+    };
+    path.split('/').enumerate().map(part).collect::<Vec<_>>().join("/")
+}
+
+/// Why a request reaches no handler: its version does not exist, or it names none.
+#[derive(Clone, Debug)]
+pub(crate) struct Refused(pub(crate) Problem);
+
+/// The request said its version in a header.
+#[derive(Clone, Copy, Debug)]
+struct ByHeader(u32);
+
+impl Versions {
+    pub(crate) fn of(apis: &[&'static Api]) -> Self {
+        let mut all: BTreeMap<String, BTreeSet<u32>> = BTreeMap::new();
+        for operation in apis.iter().flat_map(|api| api.operations()) {
+            all.entry(numbered(operation.path)).or_default().extend(operation.versions());
+        }
+        let mut paths = matchit::Router::new();
+        for (path, versions) in all {
+            let inserted = paths.insert(path, versions.into_iter().collect());
+            debug_assert!(inserted.is_ok(), "because axum has taken the same paths");
+        }
+        Self { paths }
+    }
+
+    /// Rewrites the header's form to the path's. A request of which the version does not exist gets [`Refused`] as an
+    /// extension, so that it is answered where every request is.
+    pub(crate) fn dispatch(&self, request: &mut Request) {
+        if let Err(problem) = self.try_dispatch(request) {
+            request.extensions_mut().insert(Refused(problem));
+        }
+    }
+
+    fn try_dispatch(&self, request: &mut Request) -> Result<(), Problem> {
+        let path = request.uri().path();
+        if let Some((version, rest)) = split(path) {
+            return match self.paths.at(rest) {
+                Ok(known) if !version.is_some_and(|version| known.value.contains(&version)) => {
+                    Err(unsupported(StatusCode::NOT_FOUND, known.value))
+                }
+                _ => Ok(()),
+            };
+        }
+        let Ok(known) = self.paths.at(path) else { return Ok(()) };
+        let version = stated(request.headers(), known.value)?;
+        let mut parts = request.uri().clone().into_parts();
+        let query = request.uri().query().map(|query| format!("?{query}")).unwrap_or_default();
+        let versioned = format!("{}{query}", self::path(version, path));
+        parts.path_and_query = PathAndQuery::try_from(versioned).ok();
+        if let Ok(uri) = Uri::from_parts(parts) {
+            *request.uri_mut() = uri;
+        }
+        request.extensions_mut().insert(ByHeader(version));
+        Ok(())
+    }
+}
+
+/// Whether the request said its version in a header; then the answer says so, or a cache would hand v1 to who wants v2.
+pub(crate) fn stated_by_header(request: &Request) -> Option<u32> {
+    request.extensions().get::<ByHeader>().map(|ByHeader(version)| *version)
+}
+
+/// Says in an answer that its version was chosen by a header.
+pub(crate) fn vary(headers: &mut HeaderMap, version: u32) {
+    headers.append(VARY, HeaderValue::from_name(API_VERSION));
+    headers.insert(API_VERSION, HeaderValue::from(version));
+}
+
+/// `/v2/quotes` is version 2 of `/quotes`. A number that no version can have is none.
+fn split(path: &str) -> Option<(Option<u32>, &str)> {
+    let rest = path.strip_prefix("/v")?;
+    let digits = rest.len() - rest.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+    let (number, rest) = rest.split_at(digits);
+    let is_version = digits > 0 && (rest.is_empty() || rest.starts_with('/'));
+    // `/v01` would be a second spelling of `/v1`.
+    let version = number.parse().ok().filter(|_| !number.starts_with('0'));
+    is_version.then_some((version, if rest.is_empty() { "/" } else { rest }))
+}
+
+/// The version of the header.
+fn stated(headers: &HeaderMap, supported: &[u32]) -> Result<u32, Problem> {
+    let mut values = headers.get_all(API_VERSION).iter();
+    let newest = supported.last().copied().unwrap_or_default();
+    match (values.next(), values.next()) {
+        (None, _) => Err(Problem::new(StatusCode::BAD_REQUEST, "Say which version you mean")
+            .kind("urn:samspill:version-missing")
+            .detail(format!("Put it before the path, `/v{newest}/…`, or send `api-version: {newest}`."))
+            .member("supported", supported)),
+        (Some(value), None) => {
+            let version = value.to_str().ok().and_then(|text| text.trim().parse().ok());
+            version
+                .filter(|version| supported.contains(version))
+                .ok_or_else(|| unsupported(StatusCode::NOT_ACCEPTABLE, supported))
+        }
+        (Some(_), Some(_)) => {
+            Err(Problem::new(StatusCode::BAD_REQUEST, "Say one version")
+                .field("api-version", "is there more than once"))
+        }
+    }
+}
+
+fn unsupported(status: StatusCode, supported: &[u32]) -> Problem {
+    Problem::new(status, "There is no such version of this")
+        .kind("urn:samspill:unsupported-version")
+        .member("supported", supported)
+}
+
+/// What answers of a deprecated version say besides.
+#[derive(Debug)]
+pub(super) struct Notice {
+    deprecation: HeaderValue,
+    sunset: Option<HeaderValue>,
+    /// A page that says why.
+    link: Option<&'static str>,
+    version: u32,
+    /// The next version that has the same path, or else the newest.
+    successor: u32,
+    /// The path in the successor, if it is there.
+    path: Option<&'static str>,
+}
+
+/// What is to be said about an operation of a deprecated version.
+pub(super) fn notice(api: &Api, operation: &Operation, version: u32) -> Option<Notice> {
+    let Deprecation { since, sunset, link, .. } = *api.deprecation(version)?;
+    let next = (version + 1..=api.newest).find(|next| {
+        let has_it =
+            |other: &Operation| other.path == operation.path && other.method == operation.method && other.is_in(*next);
+        api.deprecation(*next).is_none() && api.operations().iter().any(has_it)
+    });
+    Some(Notice {
+        deprecation: HeaderValue::from_str(&format!("@{since}")).ok()?,
+        sunset: sunset.and_then(|sunset| HeaderValue::from_str(&http_date(sunset)).ok()),
+        link,
+        version,
+        successor: next.unwrap_or(api.newest),
+        path: next.map(|_| operation.path),
+    })
+}
+
+/// Seconds since 1970 as an HTTP date (RFC 9110 §5.6.7).
+pub(super) fn http_date(seconds: i64) -> String {
+    let since_1970 = Duration::from_secs(u64::try_from(seconds).unwrap_or_default());
+    httpdate::fmt_http_date(SystemTime::UNIX_EPOCH + since_1970)
+}
+
+/// How many steps a relative link must go up from a request's path to the API's root. The root may be anywhere behind an
+/// edge, so no absolute path would be right.
+pub(super) fn depth(request: &Request) -> usize {
+    let slashes = request.uri().path().matches('/').count().saturating_sub(1);
+    // The version that we have put in front was not in the path that the caller knows.
+    if stated_by_header(request).is_some() { slashes.saturating_sub(1) } else { slashes }
+}
+
+impl Notice {
+    pub(super) fn add_to(&self, headers: &mut HeaderMap, depth: usize) {
+        headers.insert(DEPRECATION, self.deprecation.clone());
+        if let Some(sunset) = &self.sunset {
+            headers.insert(SUNSET, sunset.clone());
+        }
+        let root = "../".repeat(depth);
+        let mut links = match self.link {
+            Some(link) => format!("<{link}>"),
+            None => format!("<{root}openapi/v{}.html>", self.version),
+        };
+        links.push_str("; rel=\"deprecation\"; type=\"text/html\", ");
+        // With parameters the path is a pattern, and no place to go to.
+        let _infallible = match self.path.filter(|path| !path.contains('{')) {
+            Some(path) => write!(links, "<{root}v{}{path}>; rel=\"successor-version\"", self.successor),
+            None => write!(links, "<{root}openapi/v{}.html>; rel=\"successor-version\"", self.successor),
+        };
+        if let Ok(links) = HeaderValue::from_str(&links) {
+            headers.append(LINK, links);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_has_one_version_in_one_spelling() {
+        assert_eq!(split("/v2/quotes"), Some((Some(2), "/quotes")));
+        assert_eq!(split("/v2"), Some((Some(2), "/")));
+        assert_eq!(split("/v0/quotes"), Some((None, "/quotes")));
+        assert_eq!(split("/v02/quotes"), Some((None, "/quotes")));
+        assert_eq!(split("/v99999999999/quotes"), Some((None, "/quotes")));
+        for path in ["/quotes", "/", "/version/quotes", "/v2x/quotes", "/v/quotes"] {
+            assert_eq!(split(path), None, "{path}");
+        }
+    }
+
+    #[test]
+    fn the_two_dates_have_two_forms() {
+        assert_eq!(http_date(1_809_129_600), "Sat, 01 May 2027 00:00:00 GMT");
+    }
+}
