@@ -4,7 +4,7 @@ use proc_macro2::{Span, TokenStream};
 use quote::{format_ident, quote, quote_spanned};
 use syn::parse::ParseStream;
 use syn::spanned::Spanned;
-use syn::{Attribute, Data, DeriveInput, Error, Fields, Ident, LitInt, LitStr, Result, Token, Variant};
+use syn::{Attribute, Data, DeriveInput, Error, Fields, Ident, LitInt, LitStr, Result, Token, Variant, parenthesized};
 
 use crate::api::docs;
 
@@ -20,9 +20,21 @@ struct Kind {
 
 enum Shape {
     /// Says what the attribute says; its fields are members of the problem.
-    Own { status: u16, title: LitStr, uri: String, retry_after_s: Option<u64>, fields: Vec<Ident> },
+    Own { said: Said, uri: String, fields: Vec<Ident> },
     /// Holds a problem of somebody else: the framework's, another service's, a database's.
     Transparent,
+}
+
+/// What an attribute says of a problem.
+struct Said {
+    status: u16,
+    title: LitStr,
+    uri: Option<LitStr>,
+    /// May name the variant's fields in braces, as `format!` does.
+    detail: Option<LitStr>,
+    /// A field of the request, and what is wrong with it, which may name the variant's fields too.
+    field: Option<(LitStr, LitStr)>,
+    retry_after_s: Option<u64>,
 }
 
 pub(crate) fn derive(item: TokenStream) -> Result<TokenStream> {
@@ -77,7 +89,7 @@ fn kind(variant: &Variant) -> Result<Kind> {
                 ));
             }
         },
-        Arguments::Own { status, title, uri, retry_after_s } => {
+        Arguments::Own(said) => {
             let fields = match &variant.fields {
                 Fields::Unit => Vec::new(),
                 Fields::Named(fields) => fields.named.iter().filter_map(|field| field.ident.clone()).collect(),
@@ -92,9 +104,9 @@ fn kind(variant: &Variant) -> Result<Kind> {
                     format!("`{taken}` is a member of every problem; call it something else"),
                 ));
             }
-            let uri =
-                uri.map_or_else(|| format!("urn:samspill:problem:{}", kebab(&name.to_string())), |uri| uri.value());
-            Shape::Own { status, title, uri, retry_after_s, fields }
+            let own = || format!("urn:samspill:problem:{}", kebab(&name.to_string()));
+            let uri = said.uri.as_ref().map_or_else(own, LitStr::value);
+            Shape::Own { said, uri, fields }
         }
     };
     Ok(Kind { ident: name.clone(), docs: docs(&variant.attrs), shape })
@@ -104,13 +116,14 @@ fn kind(variant: &Variant) -> Result<Kind> {
 const RESERVED: [&str; 7] = ["type", "title", "status", "detail", "instance", "errors", "trace_id"];
 
 enum Arguments {
-    Own { status: u16, title: LitStr, uri: Option<LitStr>, retry_after_s: Option<u64> },
+    Own(Said),
     Transparent,
 }
 
 fn arguments(attribute: &Attribute) -> Result<Arguments> {
     attribute.parse_args_with(|input: ParseStream<'_>| {
         let (mut status, mut title, mut uri, mut retry_after_s) = (None, None, None, None);
+        let (mut detail, mut field) = (None, None);
         while !input.is_empty() {
             if input.peek(Token![type]) {
                 input.parse::<Token![type]>()?;
@@ -128,13 +141,25 @@ fn arguments(attribute: &Attribute) -> Result<Arguments> {
                         ))
                     };
                 }
+                if key == "field" {
+                    let content;
+                    parenthesized!(content in input);
+                    let name = content.parse()?;
+                    content.parse::<Token![,]>()?;
+                    field = Some((name, content.parse()?));
+                    if !input.is_empty() {
+                        input.parse::<Token![,]>()?;
+                    }
+                    continue;
+                }
                 input.parse::<Token![=]>()?;
                 match key.to_string().as_str() {
+                    "detail" => detail = Some(input.parse()?),
                     "status" => status = Some(status_code(&input.parse()?)?),
                     "title" => title = Some(input.parse()?),
                     "retry_after_s" => retry_after_s = Some(input.parse::<LitInt>()?.base10_parse()?),
                     other => {
-                        let known = "there are `status`, `title`, `type`, `retry_after_s` and `transparent`";
+                        let known = "there are `status`, `title`, `type`, `detail`, `field(…)`, `retry_after_s` and `transparent`";
                         return Err(Error::new(key.span(), format!("`{other}` is not known here; {known}")));
                     }
                 }
@@ -146,7 +171,7 @@ fn arguments(attribute: &Attribute) -> Result<Arguments> {
         let missing = |what| Error::new(Span::call_site(), format!("the {what} is missing; {HELP}"));
         let status = status.ok_or_else(|| missing("status"))?;
         let title = title.ok_or_else(|| missing("title"))?;
-        Ok(Arguments::Own { status, title, uri, retry_after_s })
+        Ok(Arguments::Own(Said { status, title, uri, detail, field, retry_after_s }))
     })
 }
 
@@ -244,7 +269,7 @@ fn conversions(name: &Ident, variant: &Ident) -> TokenStream {
 }
 
 fn describe(kind: &Kind) -> Option<TokenStream> {
-    let Shape::Own { status, title, uri, .. } = &kind.shape else { return None };
+    let Shape::Own { said: Said { status, title, .. }, uri, .. } = &kind.shape else { return None };
     let docs = &kind.docs;
     Some(quote! {
         ::samspill::contract::ProblemKind { status: #status, uri: #uri, title: #title, docs: #docs }
@@ -253,9 +278,12 @@ fn describe(kind: &Kind) -> Option<TokenStream> {
 
 fn into_problem(kind: &Kind) -> TokenStream {
     let ident = &kind.ident;
-    let Shape::Own { status, title, uri, retry_after_s, fields } = &kind.shape else {
+    let Shape::Own { said, uri, fields } = &kind.shape else {
         return quote! { Self::#ident(problem) => problem, };
     };
+    let Said { status, title, detail, field, retry_after_s, .. } = said;
+    let detail = detail.as_ref().map(|text| quote! { .detail(::std::format!(#text)) });
+    let field = field.as_ref().map(|(name, text)| quote! { .field(#name, ::std::format!(#text)) });
     let retry = retry_after_s.map(|seconds| quote! { .retry_after(::core::time::Duration::from_secs(#seconds)) });
     let members = fields.iter().map(|field| {
         let name = field.to_string();
@@ -263,14 +291,14 @@ fn into_problem(kind: &Kind) -> TokenStream {
     });
     quote! {
         Self::#ident { #(#fields),* } =>
-            ::samspill::contract::problem(#status, #title).kind(#uri)#retry #(#members)*,
+            ::samspill::contract::problem(#status, #title).kind(#uri)#detail #field #retry #(#members)*,
     }
 }
 
 fn display(kind: &Kind) -> TokenStream {
     let ident = &kind.ident;
     match &kind.shape {
-        Shape::Own { title, .. } => quote! { Self::#ident { .. } => f.write_str(#title), },
+        Shape::Own { said: Said { title, .. }, .. } => quote! { Self::#ident { .. } => f.write_str(#title), },
         Shape::Transparent => quote! { Self::#ident(problem) => ::core::fmt::Display::fmt(problem, f), },
     }
 }

@@ -121,12 +121,19 @@ impl<A: Reply + 'static, E: ApiError> IntoFuture for ApiCall<A, E> {
     }
 }
 
+/// For a handler that treats every refusal alike, typed or not.
+impl<E: ApiError> From<ApiFailure<E>> for CallError {
+    fn from(failure: ApiFailure<E>) -> Self {
+        match failure {
+            ApiFailure::Refused(error) => Self::Problem(error.into_problem()),
+            ApiFailure::Call(error) => error,
+        }
+    }
+}
+
 /// What our own caller is told: the called service's refusal is ours to explain, so it becomes a 502 unless it is matched.
 impl<E: ApiError> From<ApiFailure<E>> for Problem {
     fn from(failure: ApiFailure<E>) -> Self {
-        match failure {
-            ApiFailure::Refused(error) => CallError::Problem(error.into_problem()).into(),
-            ApiFailure::Call(error) => error.into(),
-        }
+        CallError::from(failure).into()
     }
 }

@@ -5,7 +5,9 @@ use crate::Problem;
 /// The error of a contract's methods: one enum, from which come problems (RFC 9457), gRPC statuses with their details, and
 /// the documents' responses; the client makes the enum of a problem again.
 ///
-/// Derive it. Each variant says its status and its title; its fields are members of the problem. One variant may be
+/// Derive it. Each variant says its status and its title, and may say a `detail`, a `field("name", "what is wrong with it")` of
+/// the request (both may name the variant's fields in braces), a `type` of its own and `retry_after_s`; its fields are
+/// members of the problem. One variant may be
 /// `transparent`: it holds whatever else went wrong, and `?` makes it of a [`Problem`], of a
 /// [`CallError`](crate::CallError) and of another contract's failure.
 ///
@@ -15,7 +17,7 @@ use crate::Problem;
 /// #[derive(Debug, PartialEq, ApiError)]
 /// enum CostError {
 ///     /// We do not ship there.
-///     #[problem(status = 422, title = "Destination is not served")]
+///     #[problem(status = 422, title = "Destination is not served", field("to", "{country} is too far away"))]
 ///     UnknownDestination { country: String },
 ///     #[problem(status = 503, title = "Tariffs are loading", retry_after_s = 2)]
 ///     NotReady,
@@ -30,6 +32,7 @@ use crate::Problem;
 ///         "type": "urn:samspill:problem:unknown-destination",
 ///         "title": "Destination is not served",
 ///         "status": 422,
+///         "errors": [{ "field": "to", "detail": "XX is too far away" }],
 ///         "country": "XX",
 ///     }),
 /// );
