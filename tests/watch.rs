@@ -1,7 +1,7 @@
 //! A parcel is watched on one replica while the other one is told what happens to it.
 
-use craterate_api::tracking::v1::WatchRequest;
-use craterate_api::tracking::v1::tracking_client::TrackingClient;
+use parcel_tracking_api::v1::WatchRequest;
+use parcel_tracking_api::v1::tracking_client::TrackingClient;
 use serde_json::json;
 
 use crate::load::book;
@@ -30,7 +30,7 @@ async fn a_watch_delivers_what_was_appended_through_either_replica_and_resumes()
     assert_eq!(next(&mut events).await, None);
 }
 
-type Events = tonic::Streaming<craterate_api::tracking::v1::Event>;
+type Events = tonic::Streaming<parcel_tracking_api::v1::Event>;
 
 async fn watch(replica: &Instance, id: &str, after_sequence: u64) -> Events {
     let mut client = TrackingClient::connect(format!("http://{}", replica.address.unwrap())).await.unwrap();

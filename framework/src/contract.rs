@@ -3,6 +3,7 @@
 mod api;
 mod argument;
 mod call;
+mod committed;
 mod conformance;
 mod digest;
 mod error;
@@ -16,6 +17,7 @@ mod versions;
 pub use api::{Api, Operation};
 pub use argument::{Argument, Received};
 pub use call::{Answered, ApiCall, ApiFailure};
+pub use committed::assert_committed;
 pub use conformance::{Check, Conformance};
 pub use error::{ApiError, ProblemKind};
 pub use openapi::{Dialect, Document, OperationDocument};

@@ -62,10 +62,17 @@ impl<T, K> Page<T, K> {
     }
 }
 
+/// As it is written in a query.
+impl<K: Serialize> fmt::Display for Cursor<K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let key = serde_json::to_vec(&self.0).map_err(|_not_json| fmt::Error)?;
+        f.write_str(&URL_SAFE_NO_PAD.encode(key))
+    }
+}
+
 impl<K: Serialize> Serialize for Cursor<K> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let key = serde_json::to_vec(&self.0).map_err(serde::ser::Error::custom)?;
-        serializer.serialize_str(&URL_SAFE_NO_PAD.encode(key))
+        serializer.collect_str(self)
     }
 }
 

@@ -23,6 +23,8 @@ use crate::contract::ApiRouter;
 use crate::server::{self, Signals, Socket};
 use crate::{Call, Channel, Client, Service};
 
+pub use crate::contract::assert_committed;
+
 /// A service that sees these variables and no others. `SAMSPILL_OUTBOUND` may name a server of the test, which then
 /// answers for every service that is called; the name is in its requests' `Host`.
 ///

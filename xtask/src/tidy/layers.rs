@@ -12,7 +12,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("samspill-engine", &["samspill-model", "samspill-net", "samspill-identity", "samspill-observability"]),
     ("samspill-xds", &["samspill-model", "samspill-net"]),
     ("samspill-manifest", &["samspill-model"]),
-    ("samspill", &["samspill-model", "samspill-net", "samspill-observability"]),
+    ("samspill-macros", &[]),
+    ("samspill", &["samspill-macros", "samspill-model", "samspill-net", "samspill-observability"]),
     (
         "samspill-proxy",
         &[
@@ -41,14 +42,41 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "samspill-net",
         ],
     ),
-    ("craterate-api", &["samspill"]),
+    ("craterate-common", &["samspill"]),
     ("craterate-storage", &["samspill"]),
-    ("shipping-application", &["samspill", "craterate-api", "craterate-storage"]),
-    ("shipping-cost-calculator", &["samspill", "craterate-api", "craterate-storage"]),
-    ("parcel-booking", &["samspill", "craterate-api", "craterate-storage"]),
-    ("invoicing", &["samspill", "craterate-api", "craterate-storage"]),
-    ("parcel-tracking", &["samspill", "craterate-api", "craterate-storage"]),
-    ("statistics", &["samspill", "craterate-api", "craterate-storage"]),
+    ("shipping-cost-calculator-api", &["samspill", "craterate-common"]),
+    ("parcel-booking-api", &["samspill", "craterate-common"]),
+    ("invoicing-api", &["samspill", "craterate-common"]),
+    ("parcel-tracking-api", &["samspill", "craterate-common"]),
+    ("statistics-api", &["samspill", "craterate-common"]),
+    (
+        "shipping-application",
+        &[
+            "samspill",
+            "craterate-common",
+            "shipping-cost-calculator-api",
+            "parcel-booking-api",
+            "parcel-tracking-api",
+            "invoicing-api",
+        ],
+    ),
+    ("shipping-cost-calculator", &["samspill", "craterate-common", "shipping-cost-calculator-api"]),
+    (
+        "parcel-booking",
+        &[
+            "samspill",
+            "craterate-common",
+            "craterate-storage",
+            "parcel-booking-api",
+            "shipping-cost-calculator-api",
+            "parcel-tracking-api",
+            "invoicing-api",
+            "statistics-api",
+        ],
+    ),
+    ("invoicing", &["samspill", "craterate-common", "craterate-storage", "invoicing-api"]),
+    ("parcel-tracking", &["samspill", "craterate-common", "craterate-storage", "parcel-tracking-api"]),
+    ("statistics", &["samspill", "craterate-common", "craterate-storage", "statistics-api"]),
 ];
 
 /// Members that are for development only and may use anything.

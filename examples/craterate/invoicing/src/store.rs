@@ -1,7 +1,7 @@
 //! Invoices and payments, in the database.
 
-use craterate_api::invoicing::{Invoice, Payment, Status};
 use craterate_storage::{Database, OpenError, StorageError, Transaction, integer, new_id};
+use invoicing_api::{Invoice, Payment, Status};
 
 /// Where invoices are kept; cheap to clone.
 #[derive(Clone, Debug)]

@@ -7,14 +7,15 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
-use craterate_api::booking::{Booking, BookingRequest, Status};
-use craterate_api::calculator::{Quote, QuoteRequest};
-use craterate_api::instance::Instances;
-use craterate_api::invoicing::{Invoice, InvoiceRequest};
-use craterate_api::statistics::{EventRequest, EventType};
-use craterate_api::tracking::v1::CreateRequest;
-use craterate_api::tracking::v1::tracking_client::TrackingClient;
-use samspill::{Call, CallError, Channel, Client, Problem, Service};
+use craterate_common::instance::Instances;
+use invoicing_api::{InvoiceRequest, InvoicingApi, InvoicingClient};
+use parcel_booking_api::{Booking, BookingRequest, Status};
+use parcel_tracking_api::v1::CreateRequest;
+use parcel_tracking_api::v1::tracking_client::TrackingClient;
+use samspill::contract::ApiFailure;
+use samspill::{Call, Channel, Problem, Service};
+use shipping_cost_calculator_api::{Quote, QuoteRequest, ShippingCostApi, ShippingCostClient};
+use statistics_api::{EventRequest, EventType, StatisticsApi, StatisticsClient};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use crate::store::Store;
@@ -31,19 +32,19 @@ const STATISTICS_TIMEOUT: Duration = Duration::from_secs(1);
 /// The services that a booking needs.
 #[derive(Clone, Debug)]
 pub(crate) struct Services {
-    pub(crate) calculator: Client,
+    pub(crate) calculator: ShippingCostClient,
     pub(crate) tracking: Channel,
-    pub(crate) invoicing: Client,
-    pub(crate) statistics: Client,
+    pub(crate) invoicing: InvoicingClient,
+    pub(crate) statistics: StatisticsClient,
 }
 
 impl Services {
     pub(crate) fn of(service: &Service) -> Self {
         Self {
-            calculator: service.client("shipping-cost-calculator"),
+            calculator: service.api::<ShippingCostApi>(),
             tracking: service.channel("parcel-tracking:50051"),
-            invoicing: service.client("invoicing"),
-            statistics: service.client("statistics"),
+            invoicing: service.api::<InvoicingApi>(),
+            statistics: service.api::<StatisticsApi>(),
         }
     }
 
@@ -56,13 +57,13 @@ impl Services {
     ) -> Result<Quote, Problem> {
         let BookingRequest { from, to, grams, .. } = request;
         let parcel = QuoteRequest { from: from.clone(), to: to.clone(), grams: *grams };
-        match self.calculator.post(call, "/v2/quotes").json(&parcel).send().await {
-            Ok(answer) => {
-                instances.add_all_of(answer.headers());
-                Ok(answer.json().await?)
+        match self.calculator.quote(call, parcel).answered().await {
+            Ok(answered) => {
+                instances.add_all_of(&answered.headers);
+                Ok(answered.value)
             }
-            Err(CallError::Problem(problem)) if problem.status() == 422 => Err(problem),
-            Err(error) => Err(error.into()),
+            Err(ApiFailure::Refused(problem)) if problem.status() == 422 => Err(problem),
+            Err(failure) => Err(failure.into()),
         }
     }
 }
@@ -117,17 +118,16 @@ async fn send_invoice(
         cents: booked.cents,
         currency: booked.currency.clone(),
     };
-    let answer = services.invoicing.post(call, "/v1/invoices").json(&invoice).send().await?;
-    instances.add_all_of(answer.headers());
-    answer.json::<Invoice>().await?;
+    let answered = services.invoicing.create(call, invoice).answered().await?;
+    instances.add_all_of(&answered.headers);
     Ok(())
 }
 
 /// Statistics are nice to have: a booking does not fail for them, nor wait long.
 async fn tell_statistics(call: &Call, services: &Services, instances: &mut Instances) {
     let event = EventRequest { kind: EventType::OrderAttempt };
-    match timeout(STATISTICS_TIMEOUT, services.statistics.post(call, "/v1/events").json(&event).send()).await {
-        Ok(Ok(answer)) => instances.add_all_of(answer.headers()),
+    match timeout(STATISTICS_TIMEOUT, services.statistics.record(call, event).answered()).await {
+        Ok(Ok(answered)) => instances.add_all_of(&answered.headers),
         Ok(Err(error)) => tracing::warn!(%error, "statistics did not count a booking"),
         Err(_elapsed) => tracing::warn!("statistics did not answer in time"),
     }

@@ -6,7 +6,7 @@ mod store;
 
 use std::process::ExitCode;
 
-use craterate_api::instance;
+use craterate_common::instance;
 use samspill::Service;
 use serde::Deserialize;
 

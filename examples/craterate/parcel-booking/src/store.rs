@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use craterate_api::Page;
-use craterate_api::booking::{Booked, Booking, BookingRequest, Status};
-use craterate_api::calculator::Quote;
 use craterate_storage::{Database, OpenError, StorageError, integer, new_id};
+use parcel_booking_api::{Booked, Booking, BookingRequest, Status};
+use samspill::{Cursor, Page};
+use shipping_cost_calculator_api::Quote;
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
@@ -97,7 +97,7 @@ impl Store {
     }
 
     /// A part of the list, the newest first; `before` is the number that a cursor holds.
-    pub(crate) async fn page(&self, before: u64) -> Result<Page<Booking>, StorageError> {
+    pub(crate) async fn page(&self, before: u64) -> Result<Page<Booking, u64>, StorageError> {
         let rows = sqlx::query("SELECT * FROM bookings WHERE number < ? ORDER BY number DESC LIMIT ?")
             .bind(integer(before))
             .bind(integer(PAGE_SIZE as u64 + 1))
@@ -107,7 +107,7 @@ impl Store {
         let items = shown.iter().map(booking).collect::<Result<_, _>>()?;
         let last = shown.last().filter(|_| rows.len() > shown.len());
         let next = last.map(|row| row.try_get::<u64, _>("number")).transpose()?;
-        Ok(Page { items, next: next.map(|number| number.to_string()) })
+        Ok(Page { items, next: next.as_ref().map(Cursor::after) })
     }
 }
 

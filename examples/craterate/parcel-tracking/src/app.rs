@@ -1,46 +1,40 @@
 //! The API for the public: JSON over HTTP.
 
-use axum::Router;
-use axum::extract::State;
-use axum::http::StatusCode;
-use axum::routing::{get, post};
-use craterate_api::mistakes::{Mistakes, check_text};
-use craterate_api::tracking::{Event, EventRequest, Parcel};
-use samspill::extract::{Json, Path};
+use parcel_tracking_api::{Event, EventRequest, Parcel, ParcelTracking, ParcelTrackingApi, TrackingError};
+use samspill::contract::{ApiRouter, Created};
+use samspill::extract::{Json, Path, Valid};
 use samspill::{Call, Problem};
 
 use crate::store::{Append, Store};
 
 /// All routes.
-pub(crate) fn router(store: Store) -> Router {
-    Router::new().route("/v1/parcels/{id}", get(show)).route("/v1/parcels/{id}/events", post(append)).with_state(store)
+pub(crate) fn router(store: Store) -> ApiRouter {
+    ParcelTrackingApi::router(App { store })
 }
 
-async fn show(call: Call, State(store): State<Store>, Path(id): Path<String>) -> Result<Json<Parcel>, Problem> {
-    call.database("SELECT", "parcels", store.get(&id)).await?.map(Json).ok_or_else(no_parcel)
+struct App {
+    store: Store,
 }
 
-async fn append(
-    call: Call,
-    State(store): State<Store>,
-    Path(id): Path<String>,
-    Json(EventRequest { kind, place }): Json<EventRequest>,
-) -> Result<(StatusCode, Json<Event>), Problem> {
-    let mut mistakes = Mistakes::new();
-    mistakes.note("place", check_text(&place));
-    mistakes.none()?;
-    match call.database("INSERT", "events", store.append(&id, kind, &place)).await? {
-        Append::Added(event) => Ok((StatusCode::CREATED, Json(event))),
-        Append::NoParcel => Err(no_parcel()),
-        Append::Delivered => {
-            Err(Problem::new(StatusCode::CONFLICT, "The parcel was delivered")
-                .detail("Nothing can happen to it any more."))
+impl ParcelTracking for App {
+    async fn parcel(&self, call: &Call, Path(id): Path<String>) -> Result<Json<Parcel>, TrackingError> {
+        let found = call.database("SELECT", "parcels", self.store.get(&id)).await.map_err(Problem::from)?;
+        found.map(Json).ok_or(TrackingError::NoParcel)
+    }
+
+    async fn append(
+        &self,
+        call: &Call,
+        Path(id): Path<String>,
+        Valid(Json(EventRequest { kind, place })): Valid<Json<EventRequest>>,
+    ) -> Result<Created<Event>, TrackingError> {
+        let appended = call.database("INSERT", "events", self.store.append(&id, kind, &place)).await;
+        match appended.map_err(Problem::from)? {
+            Append::Added(event) => Ok(Created::at(format!("events/{}", event.sequence), event)),
+            Append::NoParcel => Err(TrackingError::NoParcel),
+            Append::Delivered => Err(TrackingError::Delivered),
         }
     }
-}
-
-fn no_parcel() -> Problem {
-    Problem::new(StatusCode::NOT_FOUND, "No such parcel")
 }
 
 #[cfg(test)]

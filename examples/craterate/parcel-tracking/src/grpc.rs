@@ -3,16 +3,17 @@
 use std::collections::VecDeque;
 use std::pin::Pin;
 
-use craterate_api::country::Country;
-use craterate_api::instance::INSTANCE_NAME;
-use craterate_api::mistakes::{Mistakes, check_id, check_text};
-use craterate_api::tracking::v1::tracking_server::Tracking;
-use craterate_api::tracking::v1::{
+use craterate_common::country::Country;
+use craterate_common::instance::INSTANCE_NAME;
+use craterate_common::mistakes::Mistakes;
+use craterate_common::text::{check_id, check_text};
+use craterate_common::weight;
+use futures_util::stream::{Stream, try_unfold};
+use parcel_tracking_api::EventType;
+use parcel_tracking_api::v1::tracking_server::Tracking;
+use parcel_tracking_api::v1::{
     AppendRequest, CreateRequest, Event, EventType as WireEventType, GetRequest, Parcel, WatchRequest,
 };
-use craterate_api::tracking::{self, EventType};
-use craterate_api::weight;
-use futures_util::stream::{Stream, try_unfold};
 use samspill::{Call, Problem};
 use tokio::sync::watch;
 use tonic::metadata::AsciiMetadataValue;
@@ -101,7 +102,7 @@ struct Watcher {
     /// The last sequence number that the caller has seen.
     after_sequence: u64,
     /// Read from the database, and not yet sent.
-    unseen: VecDeque<tracking::Event>,
+    unseen: VecDeque<parcel_tracking_api::Event>,
     /// Nothing follows what is unseen.
     is_over: bool,
 }

@@ -7,8 +7,8 @@ mod store;
 
 use std::process::ExitCode;
 
-use craterate_api::instance;
-use craterate_api::tracking::v1::tracking_server::TrackingServer;
+use craterate_common::instance;
+use parcel_tracking_api::v1::tracking_server::TrackingServer;
 use samspill::Service;
 use serde::Deserialize;
 

@@ -1,7 +1,7 @@
 //! Parcels and their events, in the database.
 
-use craterate_api::tracking::{Event, EventType, Parcel};
 use craterate_storage::{Database, OpenError, StorageError, integer};
+use parcel_tracking_api::{Event, EventType, Parcel};
 use sqlx::{Executor, Sqlite};
 
 /// Where parcels are kept; cheap to clone.

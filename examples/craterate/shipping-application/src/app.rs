@@ -7,13 +7,13 @@ use axum::http::{HeaderValue, StatusCode, Uri};
 use axum::middleware::map_response;
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
-use craterate_api::booking::{Booking, BookingRequest};
-use craterate_api::calculator::Quote;
-use craterate_api::mistakes::check_id;
-use craterate_api::tracking::{EventRequest, EventType};
+use craterate_common::text::check_id;
 use maud::Markup;
+use parcel_booking_api::{Booking, BookingRequest};
+use parcel_tracking_api::{EventRequest, EventType};
 use samspill::extract::{Form, Path};
 use samspill::{Call, Problem};
+use shipping_cost_calculator_api::Quote;
 
 use crate::form::{Happening, Messages, Order, Payment};
 use crate::shop::{Shop, Visit};

@@ -1,10 +1,10 @@
 //! What people write into the forms, and what is wrong with it.
 
-use craterate_api::calculator::QuoteRequest;
-use craterate_api::country::{Country, HOME};
-use craterate_api::weight::Kilograms;
+use craterate_common::country::{Country, HOME};
+use craterate_common::weight::Kilograms;
 use samspill::Problem;
 use serde::Deserialize;
+use shipping_cost_calculator_api::QuoteRequest;
 
 /// The form for a price, and with the rest of the fields the form for a booking. Everything is a text as it was
 /// written, so that a form with a mistake comes back as it was sent.

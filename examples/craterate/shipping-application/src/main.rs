@@ -7,7 +7,7 @@ mod view;
 
 use std::process::ExitCode;
 
-use craterate_api::instance;
+use craterate_common::instance;
 use samspill::Service;
 use serde::Deserialize;
 

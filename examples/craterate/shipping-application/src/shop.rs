@@ -1,20 +1,20 @@
 //! The services behind the page, and who of them answered.
 
-use craterate_api::booking::{Booked, Booking, BookingRequest};
-use craterate_api::calculator::{Quote, QuoteRequest};
-use craterate_api::idempotency;
-use craterate_api::instance::Instances;
-use craterate_api::invoicing::{Invoice, PaymentRequest};
-use craterate_api::tracking::{Event, EventRequest, Parcel};
-use samspill::{Call, CallError, Client, Problem, Service};
+use craterate_common::instance::Instances;
+use invoicing_api::{Invoice, InvoicingApi, InvoicingClient, PaymentRequest};
+use parcel_booking_api::{Booked, Booking, BookingRequest, ParcelBookingApi, ParcelBookingClient};
+use parcel_tracking_api::{Event, EventRequest, Parcel, ParcelTrackingApi, ParcelTrackingClient};
+use samspill::contract::{Answered, ApiFailure};
+use samspill::{ApiError, Call, CallError, Problem, Service};
+use shipping_cost_calculator_api::{Quote, QuoteRequest, ShippingCostApi, ShippingCostClient};
 
 /// The services that the page asks; cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Shop {
-    pub(crate) calculator: Client,
-    pub(crate) booking: Client,
-    pub(crate) tracking: Client,
-    pub(crate) invoicing: Client,
+    pub(crate) calculator: ShippingCostClient,
+    pub(crate) booking: ParcelBookingClient,
+    pub(crate) tracking: ParcelTrackingClient,
+    pub(crate) invoicing: InvoicingClient,
     /// Our own name among the copies.
     pub(crate) instance: Option<String>,
 }
@@ -22,10 +22,10 @@ pub(crate) struct Shop {
 impl Shop {
     pub(crate) fn of(service: &Service, instance: Option<&str>) -> Self {
         Self {
-            calculator: service.client("shipping-cost-calculator"),
-            booking: service.client("parcel-booking"),
-            tracking: service.client("parcel-tracking"),
-            invoicing: service.client("invoicing"),
+            calculator: service.api::<ShippingCostApi>(),
+            booking: service.api::<ParcelBookingApi>(),
+            tracking: service.api::<ParcelTrackingApi>(),
+            invoicing: service.api::<InvoicingApi>(),
             instance: instance.map(str::to_owned),
         }
     }
@@ -56,59 +56,57 @@ impl Visit {
     }
 
     pub(crate) async fn quote(&mut self, parcel: &QuoteRequest) -> Result<Quote, Problem> {
-        let answer = self.shop.calculator.post(&self.call, "/v2/quotes").json(parcel).send().await.map_err(told)?;
-        self.instances.add_all_of(answer.headers());
-        Ok(answer.json().await?)
+        let answered = self.shop.calculator.quote(&self.call, parcel.clone()).answered().await.map_err(told)?;
+        Ok(self.noted(answered))
     }
 
     pub(crate) async fn book(&mut self, key: &str, request: &BookingRequest) -> Result<Booked, Problem> {
-        let booking = self.shop.booking.post(&self.call, "/v1/bookings");
-        let answer = booking.header(idempotency::KEY, key).json(request).send().await.map_err(told)?;
-        self.instances.add_all_of(answer.headers());
-        Ok(answer.json().await?)
+        let booking = self.shop.booking.book(&self.call, Some(key.to_owned()), request.clone());
+        let answered = booking.answered().await.map_err(told)?;
+        Ok(self.noted(answered))
     }
 
     pub(crate) async fn booking(&mut self, id: &str) -> Result<Booking, Problem> {
-        let answer = self.shop.booking.get(&self.call, format!("/v1/bookings/{id}")).send().await.map_err(told)?;
-        self.instances.add_all_of(answer.headers());
-        Ok(answer.json().await?)
+        let answered = self.shop.booking.booking(&self.call, id.to_owned()).answered().await.map_err(told)?;
+        Ok(self.noted(answered))
     }
 
     /// Parcel and invoice of a booking, asked at the same time; each may be missing for a while.
     pub(crate) async fn details(&mut self, booking: &Booking) -> (Result<Parcel, Problem>, Result<Invoice, Problem>) {
         let Booked { tracking_id, invoice_id, .. } = &booking.booked;
         let (parcel, invoice) = tokio::join!(
-            self.shop.tracking.get(&self.call, format!("/v1/parcels/{tracking_id}")).send(),
-            self.shop.invoicing.get(&self.call, format!("/v1/invoices/{invoice_id}")).send(),
+            self.shop.tracking.parcel(&self.call, tracking_id.clone()).answered(),
+            self.shop.invoicing.invoice(&self.call, invoice_id.clone()).answered(),
         );
-        for answer in [&parcel, &invoice].into_iter().flatten() {
-            self.instances.add_all_of(answer.headers());
-        }
-        let parcel = async { Ok(parcel.map_err(told)?.json().await?) };
-        let invoice = async { Ok(invoice.map_err(told)?.json().await?) };
-        tokio::join!(parcel, invoice)
+        let parcel = parcel.map(|answered| self.noted(answered)).map_err(told);
+        let invoice = invoice.map(|answered| self.noted(answered)).map_err(told);
+        (parcel, invoice)
     }
 
     pub(crate) async fn append(&mut self, tracking_id: &str, event: &EventRequest) -> Result<Event, Problem> {
-        let events = self.shop.tracking.post(&self.call, format!("/v1/parcels/{tracking_id}/events"));
-        let answer = events.json(event).send().await.map_err(told)?;
-        self.instances.add_all_of(answer.headers());
-        Ok(answer.json().await?)
+        let appended = self.shop.tracking.append(&self.call, tracking_id.to_owned(), event.clone());
+        let answered = appended.answered().await.map_err(told)?;
+        Ok(self.noted(answered))
     }
 
     pub(crate) async fn pay(&mut self, invoice_id: &str, key: &str, cents: u64) -> Result<(), Problem> {
-        let payments = self.shop.invoicing.post(&self.call, format!("/v1/invoices/{invoice_id}/payments"));
-        let answer =
-            payments.header(idempotency::KEY, key).json(&PaymentRequest { cents }).send().await.map_err(told)?;
-        self.instances.add_all_of(answer.headers());
-        answer.bytes().await?;
+        let payment = PaymentRequest { cents };
+        let paid = self.shop.invoicing.pay(&self.call, invoice_id.to_owned(), Some(key.to_owned()), payment);
+        let answered = paid.answered().await.map_err(told)?;
+        self.noted(answered);
         Ok(())
+    }
+
+    /// What was answered; who answered is noted.
+    fn noted<T>(&mut self, answered: Answered<T>) -> T {
+        self.instances.add_all_of(&answered.headers);
+        answered.value
     }
 }
 
 /// What a service says about what people wrote is for them to read; what else went wrong is told as the framework does.
-fn told(error: CallError) -> Problem {
-    match error {
+fn told<E: ApiError>(failure: ApiFailure<E>) -> Problem {
+    match failure.into() {
         CallError::Problem(problem) if problem.status().is_client_error() && problem.status() != 429 => problem,
         other => other.into(),
     }

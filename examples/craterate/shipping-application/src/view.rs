@@ -3,7 +3,7 @@
 mod booking;
 mod home;
 
-use craterate_api::decimal;
+use craterate_common::decimal;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use samspill::Problem;
 

@@ -1,14 +1,11 @@
-//! The two versions of the API.
+//! The API: version 2, and version 1 as the difference to it.
 
-use axum::Router;
-use axum::routing::{get, post};
-use craterate_api::calculator::{Quote, QuoteQuery, QuoteRequest, QuoteV1};
-use craterate_api::country::{Country, HOME};
-use craterate_api::mistakes::Mistakes;
-use craterate_api::weight::{self, Kilograms};
-use craterate_api::{CURRENCY, decimal};
-use samspill::Problem;
-use samspill::extract::{Json, Query};
+use craterate_common::CURRENCY;
+use craterate_common::country::Country;
+use samspill::contract::ApiRouter;
+use samspill::extract::{Json, Query, Valid};
+use samspill::{Call, Problem};
+use shipping_cost_calculator_api::{Quote, QuoteRequest, ShippingCost, ShippingCostApi, v1};
 
 use crate::pricing::price_cents;
 
@@ -16,28 +13,32 @@ use crate::pricing::price_cents;
 const VALID_SECONDS: u32 = 900;
 
 /// All routes.
-pub(crate) fn router() -> Router {
-    Router::new().route("/v1/quote", get(quote_v1)).route("/v2/quotes", post(quote_v2))
+pub(crate) fn router() -> ApiRouter {
+    ShippingCostApi::router(Calculator)
 }
 
-/// Version 1 knows parcels from home only, and kilograms.
-async fn quote_v1(Query(query): Query<QuoteQuery>) -> Result<Json<QuoteV1>, Problem> {
-    let mut mistakes = Mistakes::new();
-    let to = mistakes.note("to", query.to.parse::<Country>());
-    let weight = mistakes.note("weight_kg", query.weight_kg.parse::<Kilograms>());
-    let (Some(to), Some(weight)) = (to, weight) else { return Err(mistakes.into()) };
-    let price = decimal(price_cents(HOME, to, weight.grams));
-    Ok(Json(QuoteV1 { price, currency: CURRENCY.to_owned() }))
-}
+struct Calculator;
 
-async fn quote_v2(Json(request): Json<QuoteRequest>) -> Result<Json<Quote>, Problem> {
-    let mut mistakes = Mistakes::new();
-    let from = mistakes.note("from", request.from.parse::<Country>());
-    let to = mistakes.note("to", request.to.parse::<Country>());
-    let weight = mistakes.note("grams", weight::check(request.grams));
-    let (Some(from), Some(to), Some(())) = (from, to, weight) else { return Err(mistakes.into()) };
-    let cents = price_cents(from, to, request.grams);
-    Ok(Json(Quote { cents, currency: CURRENCY.to_owned(), valid_seconds: VALID_SECONDS }))
+impl ShippingCost for Calculator {
+    async fn quote(
+        &self,
+        _call: &Call,
+        Valid(Json(parcel)): Valid<Json<QuoteRequest>>,
+    ) -> Result<Json<Quote>, Problem> {
+        let country = |code: &str| code.parse::<Country>().map_err(|error| Problem::internal(&error));
+        let cents = price_cents(country(&parcel.from)?, country(&parcel.to)?, parcel.grams);
+        Ok(Json(Quote { cents, currency: CURRENCY.to_owned(), valid_seconds: VALID_SECONDS }))
+    }
+
+    async fn quote_v1(
+        &self,
+        call: &Call,
+        Valid(Query(parcel)): Valid<Query<v1::QuoteQuery>>,
+    ) -> Result<Json<v1::Quote>, Problem> {
+        let parcel = QuoteRequest::try_from(parcel).map_err(|error| Problem::internal(&error))?;
+        let Json(quote) = self.quote(call, Valid::check(Json(parcel))?).await?;
+        Ok(Json(quote.into()))
+    }
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ mod pricing;
 
 use std::process::ExitCode;
 
-use craterate_api::instance;
+use craterate_common::instance;
 use samspill::Service;
 use serde::Deserialize;
 

@@ -1,6 +1,6 @@
 //! The one pricing rule, of both versions of the API.
 
-use craterate_api::country::{Country, Region};
+use craterate_common::country::{Country, Region};
 
 /// A price list: one amount for every parcel, and one for each kilogram begun.
 struct Tariff {
@@ -28,8 +28,8 @@ fn tariff(from: Country, to: Country) -> Tariff {
 
 #[cfg(test)]
 mod tests {
-    use craterate_api::country::COUNTRIES;
-    use craterate_api::weight::MAX_GRAMS;
+    use craterate_common::country::COUNTRIES;
+    use craterate_common::weight::MAX_GRAMS;
 
     use super::*;
 

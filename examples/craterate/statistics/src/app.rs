@@ -1,27 +1,30 @@
 //! The API.
 
-use axum::Router;
-use axum::extract::State;
-use axum::http::StatusCode;
-use axum::routing::{get, post};
-use craterate_api::statistics::{Counts, EventRequest};
+use samspill::contract::{Accepted, ApiRouter};
 use samspill::extract::Json;
 use samspill::{Call, Problem};
+use statistics_api::{Counts, EventRequest, Statistics, StatisticsApi};
 
 use crate::store::Store;
 
 /// All routes.
-pub(crate) fn router(store: Store) -> Router {
-    Router::new().route("/v1/events", post(count)).route("/v1/counts", get(counts)).with_state(store)
+pub(crate) fn router(store: Store) -> ApiRouter {
+    StatisticsApi::router(App { store })
 }
 
-async fn count(call: Call, State(store): State<Store>, Json(event): Json<EventRequest>) -> Result<StatusCode, Problem> {
-    call.database("INSERT", "counts", store.count(event.kind)).await?;
-    Ok(StatusCode::ACCEPTED)
+struct App {
+    store: Store,
 }
 
-async fn counts(call: Call, State(store): State<Store>) -> Result<Json<Counts>, Problem> {
-    Ok(Json(call.database("SELECT", "counts", store.counts()).await?))
+impl Statistics for App {
+    async fn record(&self, call: &Call, Json(event): Json<EventRequest>) -> Result<Accepted, Problem> {
+        call.database("INSERT", "counts", self.store.count(event.kind)).await?;
+        Ok(Accepted)
+    }
+
+    async fn counts(&self, call: &Call) -> Result<Json<Counts>, Problem> {
+        Ok(Json(call.database("SELECT", "counts", self.store.counts()).await?))
+    }
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! The counts, in the database.
 
-use craterate_api::statistics::{Counts, EventType};
 use craterate_storage::{Database, OpenError, StorageError};
+use statistics_api::{Counts, EventType};
 
 /// Where counts are kept; cheap to clone.
 #[derive(Clone, Debug)]

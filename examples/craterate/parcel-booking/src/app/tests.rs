@@ -1,10 +1,11 @@
 //! Bookings and their keys, with services beside that do what the test wants.
 
 use axum::body::Body;
-use axum::http::{Method, Request};
-use craterate_api::booking::Status;
-use craterate_api::instance::{INSTANCE, named};
+use axum::http::header::LOCATION;
+use axum::http::{Method, Request, StatusCode};
+use craterate_common::instance::{INSTANCE, named};
 use http_body_util::BodyExt;
+use parcel_booking_api::Status;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::task::JoinSet;
@@ -43,7 +44,7 @@ struct Reply {
 }
 
 async fn ask(app: &App, request: Request<Body>) -> Reply {
-    let answer = named(router(app.clone()), Some("parcel-booking-0")).oneshot(request).await.unwrap();
+    let answer = named(router(app.clone()), Some("parcel-booking-0")).into_router().oneshot(request).await.unwrap();
     let (parts, body) = answer.into_parts();
     let bytes = body.collect().await.unwrap().to_bytes();
     Reply { status: parts.status, headers: parts.headers, body: serde_json::from_slice(&bytes).unwrap() }
@@ -217,7 +218,7 @@ async fn bad_input_names_every_field_and_books_nothing() {
     let Reply { status, body, .. } = book(app, None, &bad).await;
     let fields: Vec<_> = body["errors"].as_array().unwrap().iter().map(|error| &error["field"]).collect();
     assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
-    assert_eq!(fields, ["from", "to", "grams", "sender", "recipient"]);
+    assert_eq!(fields, ["from", "grams", "recipient", "sender", "to"]);
     let mut unknown = parcel();
     unknown["colour"] = json!("red");
     assert_eq!(book(app, None, &unknown).await.body["errors"][0]["field"], "colour");
@@ -229,7 +230,7 @@ async fn bad_input_names_every_field_and_books_nothing() {
 #[tokio::test]
 async fn the_list_has_every_booking_once_the_newest_first() {
     let World { replicas: [app, _], .. } = &world().await;
-    let quote = craterate_api::calculator::Quote { cents: 1, currency: "NOK".to_owned(), valid_seconds: 1 };
+    let quote = shipping_cost_calculator_api::Quote { cents: 1, currency: "NOK".to_owned(), valid_seconds: 1 };
     let request: BookingRequest = serde_json::from_value(parcel()).unwrap();
     let mut made = Vec::new();
     for number in 0..120 {
@@ -238,7 +239,7 @@ async fn the_list_has_every_booking_once_the_newest_first() {
     made.reverse();
     let (mut listed, mut path) = (Vec::new(), "/v1/bookings".to_owned());
     loop {
-        let page: Page<Booking> = serde_json::from_value(get(app, &path).await.body).unwrap();
+        let page: Page<Booking, u64> = serde_json::from_value(get(app, &path).await.body).unwrap();
         listed.extend(page.items);
         let Some(next) = page.next else { break };
         path = format!("/v1/bookings?cursor={next}");

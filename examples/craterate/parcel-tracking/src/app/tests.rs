@@ -1,7 +1,8 @@
 //! The public API of parcel-tracking, request by request.
 
+use axum::Router;
 use axum::body::Body;
-use axum::http::{Method, Request};
+use axum::http::{Method, Request, StatusCode};
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -42,7 +43,7 @@ async fn parcel(app: &Router) -> Value {
 #[tokio::test]
 async fn both_replicas_tell_the_same_story() {
     let folder = tempfile::tempdir().unwrap();
-    let (one, other) = (router(store(&folder).await), router(store(&folder).await));
+    let (one, other) = (router(store(&folder).await).into_router(), router(store(&folder).await).into_router());
     let registered = parcel(&other).await;
     assert_eq!(
         registered,
@@ -60,7 +61,7 @@ async fn both_replicas_tell_the_same_story() {
 #[tokio::test]
 async fn nothing_follows_the_delivery() {
     let folder = tempfile::tempdir().unwrap();
-    let app = router(store(&folder).await);
+    let app = router(store(&folder).await).into_router();
     assert_eq!(append(&app, "delivered", "Göteborg").await.0, StatusCode::CREATED);
     assert_eq!(append(&app, "in-transit", "Göteborg").await.0, StatusCode::CONFLICT);
     let told = parcel(&app).await;
@@ -70,7 +71,7 @@ async fn nothing_follows_the_delivery() {
 #[tokio::test]
 async fn bad_input_names_the_field() {
     let folder = tempfile::tempdir().unwrap();
-    let app = router(store(&folder).await);
+    let app = router(store(&folder).await).into_router();
     for (kind, place, field) in [("lost", "Oslo", "type"), ("picked-up", " ", "place")] {
         let (status, problem) = append(&app, kind, place).await;
         assert_eq!((status, &problem["errors"][0]["field"]), (StatusCode::UNPROCESSABLE_ENTITY, &json!(field)));
@@ -81,7 +82,7 @@ async fn bad_input_names_the_field() {
 #[tokio::test]
 async fn an_unknown_parcel_is_not_found() {
     let folder = tempfile::tempdir().unwrap();
-    let app = router(store(&folder).await);
+    let app = router(store(&folder).await).into_router();
     assert_eq!(ask(&app, Method::GET, "/v1/parcels/p-2", &Value::Null).await.0, StatusCode::NOT_FOUND);
     let event = json!({"type": "delivered", "place": "Oslo"});
     assert_eq!(ask(&app, Method::POST, "/v1/parcels/p-2/events", &event).await.0, StatusCode::NOT_FOUND);

@@ -1,8 +1,8 @@
 //! The gRPC API of parcel-tracking, and what a watch sees.
 
-use craterate_api::tracking::v1::tracking_client::TrackingClient;
-use craterate_api::tracking::v1::tracking_server::TrackingServer;
 use futures_util::StreamExt;
+use parcel_tracking_api::v1::tracking_client::TrackingClient;
+use parcel_tracking_api::v1::tracking_server::TrackingServer;
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 use tonic::Code;

@@ -2,7 +2,7 @@
 
 use axum::body::Body;
 use axum::http::{HeaderMap, Method, Request, header};
-use craterate_api::instance::{INSTANCE, named};
+use craterate_common::instance::{INSTANCE, named};
 use http_body_util::BodyExt;
 use tower::ServiceExt;
 
@@ -22,7 +22,7 @@ async fn world() -> World {
     let outbound = server.url("");
     let service = samspill::test::service("shipping-application", [("SAMSPILL_OUTBOUND", outbound.as_str())]);
     let instance = Some("shipping-application-0");
-    World { app: named(router(Shop::of(&service, instance)), instance), fakes, _server: server }
+    World { app: named(router(Shop::of(&service, instance)), instance).into_router(), fakes, _server: server }
 }
 
 struct Page {

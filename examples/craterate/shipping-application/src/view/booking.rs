@@ -1,10 +1,10 @@
 //! A booking: just made, or followed later with its parcel and its invoice.
 
-use craterate_api::booking::{Booked, Booking, BookingRequest};
-use craterate_api::country::Country;
-use craterate_api::invoicing::{Invoice, Status};
-use craterate_api::tracking::{EventType, Parcel};
+use craterate_common::country::Country;
+use invoicing_api::{Invoice, Status};
 use maud::{Markup, html};
+use parcel_booking_api::{Booked, Booking, BookingRequest};
+use parcel_tracking_api::{EventType, Parcel};
 use samspill::Problem;
 
 use super::{hidden, layout, messages_above, price, text_field};

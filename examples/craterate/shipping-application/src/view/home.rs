@@ -1,8 +1,8 @@
 //! The counter: from, to, weight; the price; the form to book.
 
-use craterate_api::calculator::Quote;
-use craterate_api::country::COUNTRIES;
+use craterate_common::country::COUNTRIES;
 use maud::{Markup, html};
+use shipping_cost_calculator_api::Quote;
 
 use super::{hidden, layout, messages_above, messages_by, price, text_field};
 use crate::form::{Messages, Order};

@@ -15,7 +15,7 @@ async fn ask(method: Method, path: &str, body: &str) -> (StatusCode, Value) {
         .header("content-type", "application/json")
         .body(Body::from(body.to_owned()))
         .unwrap();
-    let answer = router().oneshot(request).await.unwrap();
+    let answer = router().into_router().oneshot(request).await.unwrap();
     let status = answer.status();
     let bytes = answer.into_body().collect().await.unwrap().to_bytes();
     (status, serde_json::from_slice(&bytes).unwrap())
@@ -39,7 +39,7 @@ async fn bad_input_names_every_field() {
     let (status, problem) = ask(Method::GET, "/v1/quote?to=Sweden&weight_kg=heavy", "").await;
     assert_eq!((status, fields(&problem)), (StatusCode::UNPROCESSABLE_ENTITY, vec!["to", "weight_kg"]));
     let (status, problem) = ask(Method::POST, "/v2/quotes", r#"{"from":"XX","to":"se","grams":31501}"#).await;
-    assert_eq!((status, fields(&problem)), (StatusCode::UNPROCESSABLE_ENTITY, vec!["from", "to", "grams"]));
+    assert_eq!((status, fields(&problem)), (StatusCode::UNPROCESSABLE_ENTITY, vec!["from", "grams", "to"]));
 }
 
 #[tokio::test]

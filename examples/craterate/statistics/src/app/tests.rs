@@ -1,7 +1,8 @@
 //! The API of statistics, request by request.
 
+use axum::Router;
 use axum::body::Body;
-use axum::http::{Method, Request};
+use axum::http::{Method, Request, StatusCode};
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -11,7 +12,7 @@ use super::*;
 
 /// One replica on the database of a folder.
 async fn replica(folder: &TempDir) -> Router {
-    router(Store::open(&format!("sqlite://{}/statistics.db", folder.path().display())).await.unwrap())
+    router(Store::open(&format!("sqlite://{}/statistics.db", folder.path().display())).await.unwrap()).into_router()
 }
 
 async fn ask(app: &Router, method: Method, path: &str, body: &str) -> (StatusCode, Value) {

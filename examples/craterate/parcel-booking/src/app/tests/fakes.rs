@@ -7,15 +7,15 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
-use craterate_api::calculator::{Quote, QuoteRequest};
-use craterate_api::instance::{INSTANCE, INSTANCE_NAME};
-use craterate_api::invoicing::{Invoice, InvoiceRequest, Status};
-use craterate_api::statistics::EventRequest;
-use craterate_api::tracking::v1::tracking_server::{Tracking, TrackingServer};
-use craterate_api::tracking::v1::{AppendRequest, CreateRequest, Event, GetRequest, Parcel, WatchRequest};
+use craterate_common::instance::{INSTANCE, INSTANCE_NAME};
+use invoicing_api::{Invoice, InvoiceRequest, Status};
+use parcel_tracking_api::v1::tracking_server::{Tracking, TrackingServer};
+use parcel_tracking_api::v1::{AppendRequest, CreateRequest, Event, GetRequest, Parcel, WatchRequest};
 use samspill::Problem;
 use samspill::extract::Json;
 use samspill::test::{Server, service};
+use shipping_cost_calculator_api::{Quote, QuoteRequest};
+use statistics_api::EventRequest;
 use tonic::Request;
 
 /// All of them, cheap to clone.

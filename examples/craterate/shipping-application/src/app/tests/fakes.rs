@@ -4,16 +4,14 @@ use std::sync::{Arc, Mutex};
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use craterate_api::booking::BookingRequest;
-use craterate_api::idempotency;
-use craterate_api::instance::INSTANCE;
-use craterate_api::mistakes::{Mistakes, check_text};
-use craterate_api::tracking::EventRequest;
+use craterate_common::instance::INSTANCE;
+use parcel_booking_api::BookingRequest;
+use parcel_tracking_api::EventRequest;
 use samspill::Problem;
-use samspill::extract::{Json, Path};
+use samspill::extract::{IdempotencyKey, Json, Path, Valid};
 use samspill::test::{Server, service};
 use serde_json::{Value, json};
 
@@ -75,12 +73,10 @@ fn ids(number: usize) -> Value {
 
 async fn book(
     State(fakes): Fake,
-    headers: HeaderMap,
-    Json(request): Json<BookingRequest>,
+    IdempotencyKey(key): IdempotencyKey,
+    Valid(Json(request)): Valid<Json<BookingRequest>>,
 ) -> Result<(StatusCode, Json<Value>), Problem> {
-    request.check()?;
     let mut inner = fakes.asked("booking")?;
-    let key = idempotency::key(&headers)?.unwrap();
     let known = inner.keys.iter().position(|known| *known == key);
     let position = known.unwrap_or_else(|| {
         inner.keys.push(key);
@@ -107,11 +103,8 @@ async fn parcel(State(fakes): Fake, Path(id): Path<String>) -> Result<Json<Value
 
 async fn append(
     State(fakes): Fake,
-    Json(EventRequest { kind, place }): Json<EventRequest>,
+    Valid(Json(EventRequest { kind, place })): Valid<Json<EventRequest>>,
 ) -> Result<(StatusCode, Json<Value>), Problem> {
-    let mut mistakes = Mistakes::new();
-    mistakes.note("place", check_text(&place));
-    mistakes.none()?;
     let events = &mut fakes.asked("tracking")?.events;
     let event = json!({"sequence": events.len() + 1, "type": kind, "place": place, "at": "2026-01-02T00:00:00.000Z"});
     events.push(event.clone());
@@ -127,9 +120,16 @@ async fn invoice(State(fakes): Fake, Path(id): Path<String>) -> Result<Json<Valu
     Ok(Json(invoice))
 }
 
-async fn pay(State(fakes): Fake, headers: HeaderMap, Json(payment): Json<Value>) -> Result<StatusCode, Problem> {
-    assert!(idempotency::key(&headers)?.is_some(), "a payment has a key");
+/// A payment has a key, or it is refused.
+async fn pay(
+    State(fakes): Fake,
+    Path(id): Path<String>,
+    _key: IdempotencyKey,
+    Json(payment): Json<Value>,
+) -> Result<(StatusCode, Json<Value>), Problem> {
     assert_eq!(payment, json!({"cents": 14_400}));
     fakes.asked("invoicing")?.is_paid = true;
-    Ok(StatusCode::CREATED)
+    let mut payment = json!({"id": "p-1", "invoice_id": id, "cents": 14_400, "currency": "NOK"});
+    payment["outstanding_cents"] = json!(0);
+    Ok((StatusCode::CREATED, Json(payment)))
 }

@@ -1,11 +1,27 @@
-//! statistics: how much happens.
+//! The contract of statistics: how much happens.
 
 use std::collections::BTreeMap;
 
+use samspill::contract::Accepted;
+use samspill::extract::Json;
+use samspill::{Call, Problem};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// `POST /v1/events`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// How much happens.
+#[samspill::api(name = "statistics", versions = 1..=1)]
+pub trait Statistics {
+    /// Counts that something happened.
+    #[post("/events")]
+    async fn record(&self, call: &Call, event: Json<EventRequest>) -> Result<Accepted, Problem>;
+
+    /// How often each thing has happened: every type with its count, which may be 0.
+    #[get("/counts")]
+    async fn counts(&self, call: &Call) -> Result<Json<Counts>, Problem>;
+}
+
+/// Something that happened.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EventRequest {
     /// What happened.
@@ -14,7 +30,7 @@ pub struct EventRequest {
 }
 
 /// What is counted. A closed list, or strangers could make up types without end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum EventType {
     /// Somebody booked, or tried to.
@@ -33,7 +49,7 @@ impl EventType {
     }
 }
 
-/// `GET /v1/counts`: every type with its count, `{"order-attempt":12}`.
+/// Every type with its count, `{"order-attempt":12}`.
 pub type Counts = BTreeMap<EventType, u64>;
 
 #[cfg(test)]
@@ -49,5 +65,10 @@ mod tests {
             serde_json::to_string(&Counts::from([(EventType::OrderAttempt, 12)])).unwrap(),
             r#"{"order-attempt":12}"#
         );
+    }
+
+    #[test]
+    fn the_documents_are_those_that_are_committed() {
+        samspill::test::assert_committed::<StatisticsApi>(env!("CARGO_MANIFEST_DIR"));
     }
 }

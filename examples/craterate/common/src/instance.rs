@@ -1,9 +1,9 @@
 //! Which copy of a service answered: shown on the web page, so that people see the mesh at work.
 
-use axum::Router;
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use axum::middleware::map_response;
 use axum::response::Response;
+use samspill::contract::ApiRouter;
 
 /// The response header that names the instances which took part in an answer, one value each.
 pub const INSTANCE: HeaderName = HeaderName::from_static(INSTANCE_NAME);
@@ -12,7 +12,8 @@ pub const INSTANCE: HeaderName = HeaderName::from_static(INSTANCE_NAME);
 pub const INSTANCE_NAME: &str = "x-craterate-instance";
 
 /// Adds this instance's name to every answer of a router. Values that a handler has put there stay.
-pub fn named(router: Router, instance: Option<&str>) -> Router {
+pub fn named(router: impl Into<ApiRouter>, instance: Option<&str>) -> ApiRouter {
+    let router = router.into();
     let Some(value) = instance.and_then(|instance| HeaderValue::from_str(instance).ok()) else {
         return router;
     };

@@ -1,6 +1,51 @@
-//! parcel-tracking: where parcels are. gRPC inside, on port `grpc`; JSON for the public, on port `http`.
+//! The contract of parcel-tracking: where parcels are. JSON for the public, on port `http`; gRPC inside ([`v1`]), on port `grpc`.
 
+use craterate_common::rules;
+use craterate_common::text::MAX_TEXT;
+use garde::Validate;
+use samspill::contract::Created;
+use samspill::extract::{Json, Path, Valid};
+use samspill::{ApiError, Call, Problem};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+/// Where parcels are.
+#[samspill::api(name = "parcel-tracking", versions = 1..=1)]
+pub trait ParcelTracking {
+    /// A parcel, and what has happened to it.
+    #[get("/parcels/{id}")]
+    async fn parcel(&self, call: &Call, id: Path<String>) -> Result<Json<Parcel>, TrackingError>;
+
+    /// Notes that something has happened to a parcel.
+    #[post("/parcels/{id}/events")]
+    async fn append(
+        &self,
+        call: &Call,
+        id: Path<String>,
+        event: Valid<Json<EventRequest>>,
+    ) -> Result<Created<Event>, TrackingError>;
+}
+
+/// Why parcel-tracking refuses, over HTTP and over gRPC.
+#[derive(Debug, PartialEq, Eq, ApiError)]
+pub enum TrackingError {
+    /// Nobody has registered it.
+    #[problem(status = 404, title = "No such parcel")]
+    NoParcel,
+    /// An id is given to one parcel only.
+    #[problem(
+        status = 409,
+        title = "Another parcel has this id",
+        field("id", "belongs to a parcel of another route or weight")
+    )]
+    IdTaken,
+    /// It is where it should be.
+    #[problem(status = 409, title = "The parcel was delivered", detail = "Nothing can happen to it any more.")]
+    Delivered,
+    /// Anything else.
+    #[problem(transparent)]
+    Other(Problem),
+}
 
 /// `craterate.tracking.v1`, generated from `proto/`.
 #[expect(
@@ -14,7 +59,7 @@ pub mod v1 {
 }
 
 /// What can happen to a parcel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum EventType {
     /// The carrier has it.
@@ -54,19 +99,22 @@ impl From<EventType> for v1::EventType {
     }
 }
 
-/// `POST /v1/parcels/{id}/events`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// Something to be noted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Validate)]
 #[serde(deny_unknown_fields)]
 pub struct EventRequest {
     /// What happened.
     #[serde(rename = "type")]
+    #[garde(skip)]
     pub kind: EventType,
-    /// Where.
+    /// Where, on one line.
+    #[garde(custom(rules::text))]
+    #[schemars(length(min = 1, max = MAX_TEXT))]
     pub place: String,
 }
 
-/// Something that happened to a parcel; the answer to `POST /v1/parcels/{id}/events`, 201.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// Something that happened to a parcel.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Event {
     /// 1, 2, 3, … within its parcel, without gaps.
     pub sequence: u64,
@@ -79,8 +127,8 @@ pub struct Event {
     pub at: String,
 }
 
-/// `GET /v1/parcels/{id}`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// A parcel.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Parcel {
     /// The parcel's id.
     pub id: String,
@@ -129,5 +177,10 @@ mod tests {
             assert_eq!(serde_json::to_value(kind).unwrap(), kind.name());
             assert_eq!(EventType::from_name(kind.name()), Some(kind));
         }
+    }
+
+    #[test]
+    fn the_documents_are_those_that_are_committed() {
+        samspill::test::assert_committed::<ParcelTrackingApi>(env!("CARGO_MANIFEST_DIR"));
     }
 }

@@ -25,29 +25,29 @@ pub struct Country {
 }
 
 /// Where craterate is at home.
-pub const HOME: Country = country("NO", "Norway", Region::Nordic);
+pub const HOME: Country = served("NO", "Norway", Region::Nordic);
 
 /// Every country served, in the order of a menu.
 pub const COUNTRIES: [Country; 16] = [
     HOME,
-    country("SE", "Sweden", Region::Nordic),
-    country("DK", "Denmark", Region::Nordic),
-    country("FI", "Finland", Region::Nordic),
-    country("IS", "Iceland", Region::Nordic),
-    country("DE", "Germany", Region::Europe),
-    country("NL", "Netherlands", Region::Europe),
-    country("BE", "Belgium", Region::Europe),
-    country("FR", "France", Region::Europe),
-    country("ES", "Spain", Region::Europe),
-    country("IT", "Italy", Region::Europe),
-    country("PL", "Poland", Region::Europe),
-    country("GB", "United Kingdom", Region::Europe),
-    country("US", "United States", Region::World),
-    country("CA", "Canada", Region::World),
-    country("JP", "Japan", Region::World),
+    served("SE", "Sweden", Region::Nordic),
+    served("DK", "Denmark", Region::Nordic),
+    served("FI", "Finland", Region::Nordic),
+    served("IS", "Iceland", Region::Nordic),
+    served("DE", "Germany", Region::Europe),
+    served("NL", "Netherlands", Region::Europe),
+    served("BE", "Belgium", Region::Europe),
+    served("FR", "France", Region::Europe),
+    served("ES", "Spain", Region::Europe),
+    served("IT", "Italy", Region::Europe),
+    served("PL", "Poland", Region::Europe),
+    served("GB", "United Kingdom", Region::Europe),
+    served("US", "United States", Region::World),
+    served("CA", "Canada", Region::World),
+    served("JP", "Japan", Region::World),
 ];
 
-const fn country(code: &'static str, name: &'static str, region: Region) -> Country {
+const fn served(code: &'static str, name: &'static str, region: Region) -> Country {
     Country { code, name, region }
 }
 
@@ -58,11 +58,24 @@ pub struct ParseCountryError;
 impl std::fmt::Display for ParseCountryError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("must be one of ")?;
-        f.write_str(&COUNTRIES.map(|country| country.code).join(", "))
+        f.write_str(&CODES.join(", "))
     }
 }
 
 impl std::error::Error for ParseCountryError {}
+
+/// The codes of all of them.
+pub const CODES: [&str; COUNTRIES.len()] = codes();
+
+const fn codes() -> [&'static str; COUNTRIES.len()] {
+    let mut codes = [""; COUNTRIES.len()];
+    let mut index = 0;
+    while index < codes.len() {
+        codes[index] = COUNTRIES[index].code;
+        index += 1;
+    }
+    codes
+}
 
 impl FromStr for Country {
     type Err = ParseCountryError;
