@@ -10,11 +10,11 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderValue, StatusCode, Version, header};
 use http_body::Body as _;
 use samspill_net::drain::DrainWatch;
-use tonic::service::Routes;
 use tower::{ServiceBuilder, ServiceExt};
 use tower_http::catch_panic::CatchPanicLayer;
 use tracing::{Instrument, Span};
 
+use super::grpc::{self, DescriptorsError, GrpcServices};
 use crate::call::Surroundings;
 use crate::observe::{self, Observed, Side};
 use crate::{Call, Problem};
@@ -28,12 +28,21 @@ const BODY_LIMIT_BYTES: usize = 2 * 1024 * 1024;
 pub(crate) struct App {
     http: Router,
     grpc: Router,
+    /// Health and reflection, until they are part of `grpc`.
+    added: Router,
     surroundings: Surroundings,
 }
 
 impl App {
-    pub(crate) fn new(router: Router, grpc: Routes, surroundings: Surroundings) -> Self {
-        Self { http: router, grpc: grpc.into_axum_router(), surroundings }
+    /// In development it has reflection, if it has descriptors.
+    pub(crate) fn new(
+        router: Router,
+        grpc: GrpcServices,
+        is_development: bool,
+        surroundings: Surroundings,
+    ) -> Result<Self, DescriptorsError> {
+        let (grpc, added) = grpc.into_routers(is_development)?;
+        Ok(Self { http: router, grpc, added, surroundings })
     }
 
     /// The same, with no spans of its requests.
@@ -57,7 +66,9 @@ impl App {
                 .layer(from_fn_with_state(surroundings.clone(), observe_rpc))
                 .layer(CatchPanicLayer::custom(|panic: Box<dyn Any + Send>| rpc_panicked(&*panic))),
         );
-        Self { http: http.with_state(()), grpc: grpc.with_state(()), surroundings }
+        // Outside of the layers, like `/livez`: whoever asks how a service is makes no span.
+        let grpc = grpc.merge(grpc::telling_of(drain, self.added));
+        Self { http: http.with_state(()), grpc: grpc.with_state(()), added: Router::new(), surroundings }
     }
 
     /// Answers one request.
