@@ -13,6 +13,9 @@ pub mod v1 {
     tonic::include_proto!("craterate.tracking.v1");
 }
 
+/// What `proto/` says, for reflection: an encoded `FileDescriptorSet`.
+pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
+
 /// What can happen to a parcel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

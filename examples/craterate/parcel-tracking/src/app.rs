@@ -8,6 +8,7 @@ use craterate_api::mistakes::{Mistakes, check_text};
 use craterate_api::tracking::{Event, EventRequest, Parcel};
 use samspill::extract::{Json, Path};
 use samspill::{Call, Problem};
+use tonic::Code;
 
 use crate::store::{Append, Store};
 
@@ -32,15 +33,19 @@ async fn append(
     match call.database("INSERT", "events", store.append(&id, kind, &place)).await? {
         Append::Added(event) => Ok((StatusCode::CREATED, Json(event))),
         Append::NoParcel => Err(no_parcel()),
-        Append::Delivered => {
-            Err(Problem::new(StatusCode::CONFLICT, "The parcel was delivered")
-                .detail("Nothing can happen to it any more."))
-        }
+        Append::Delivered => Err(delivered()),
     }
 }
 
-fn no_parcel() -> Problem {
-    Problem::new(StatusCode::NOT_FOUND, "No such parcel")
+pub(crate) fn no_parcel() -> Problem {
+    Problem::new(StatusCode::NOT_FOUND, "No such parcel").kind("urn:parcel-tracking:unknown-parcel")
+}
+
+pub(crate) fn delivered() -> Problem {
+    Problem::new(StatusCode::CONFLICT, "The parcel was delivered")
+        .kind("urn:parcel-tracking:parcel-delivered")
+        .detail("Nothing can happen to it any more.")
+        .grpc_code(Code::FailedPrecondition)
 }
 
 #[cfg(test)]

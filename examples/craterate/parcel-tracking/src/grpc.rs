@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::pin::Pin;
 
+use axum::http::StatusCode;
 use craterate_api::country::Country;
 use craterate_api::instance::INSTANCE_NAME;
 use craterate_api::mistakes::{Mistakes, check_id, check_text};
@@ -16,8 +17,9 @@ use futures_util::stream::{Stream, try_unfold};
 use samspill::{Call, Problem};
 use tokio::sync::watch;
 use tonic::metadata::AsciiMetadataValue;
-use tonic::{Request, Response, Status};
+use tonic::{Code, Request, Response, Status};
 
+use crate::app::{delivered, no_parcel};
 use crate::feed::Feed;
 use crate::store::{Append, Create, NewParcel, Store};
 
@@ -53,7 +55,7 @@ impl Tracking for Server {
         let new = check(request.into_inner())?;
         match call.database("INSERT", "parcels", self.store.create(&new)).await.map_err(Problem::from)? {
             Create::Made(parcel) => Ok(self.answer(parcel.into())),
-            Create::IdTaken => Err(Status::already_exists("id: belongs to a parcel of another route or weight")),
+            Create::IdTaken => Err(id_taken().into()),
         }
     }
 
@@ -67,8 +69,8 @@ impl Tracking for Server {
         let appended = call.database("INSERT", "events", self.store.append(&id, kind, &place)).await;
         match appended.map_err(Problem::from)? {
             Append::Added(event) => Ok(self.answer(event.into())),
-            Append::NoParcel => Err(no_parcel()),
-            Append::Delivered => Err(Status::failed_precondition("the parcel was delivered")),
+            Append::NoParcel => Err(no_parcel().into()),
+            Append::Delivered => Err(delivered().into()),
         }
     }
 
@@ -76,7 +78,7 @@ impl Tracking for Server {
         let call = Call::from_request(&request);
         let id = request.into_inner().id;
         let parcel = call.database("SELECT", "parcels", self.store.get(&id)).await.map_err(Problem::from)?;
-        parcel.map(|parcel| self.answer(parcel.into())).ok_or_else(no_parcel)
+        parcel.map(|parcel| self.answer(parcel.into())).ok_or_else(|| no_parcel().into())
     }
 
     async fn watch(&self, request: Request<WatchRequest>) -> Result<Response<Self::WatchStream>, Status> {
@@ -126,7 +128,7 @@ impl Watcher {
             // Marks the change as seen before the next question, so one that comes after its answer is a change again.
             tokio::select! {
                 Ok(()) = self.changes.changed() => {}
-                () = self.call.draining() => return Err(Status::unavailable("this instance stops; watch again")),
+                () = self.call.draining() => return Err(stopping().into()),
             }
         }
     }
@@ -152,8 +154,15 @@ fn event_type(wire: i32) -> Result<EventType, &'static str> {
     }
 }
 
-fn no_parcel() -> Status {
-    Status::not_found("no such parcel")
+fn id_taken() -> Problem {
+    Problem::new(StatusCode::CONFLICT, "The id is taken")
+        .kind("urn:parcel-tracking:id-taken")
+        .field("id", "belongs to a parcel of another route or weight")
+        .grpc_code(Code::AlreadyExists)
+}
+
+fn stopping() -> Problem {
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "This instance stops").detail("Watch again.")
 }
 
 #[cfg(test)]
