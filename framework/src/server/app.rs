@@ -67,7 +67,7 @@ impl App {
                 .layer(CatchPanicLayer::custom(|panic: Box<dyn Any + Send>| rpc_panicked(&*panic))),
         );
         // Outside of the layers, like `/livez`: whoever asks how a service is makes no span.
-        let grpc = grpc.merge(grpc::telling_of(drain, self.added));
+        let grpc = grpc.merge(grpc::with_drain(self.added, drain));
         Self { http: http.with_state(()), grpc: grpc.with_state(()), added: Router::new(), surroundings }
     }
 

@@ -1,6 +1,7 @@
 //! The gRPC services of a service, and those that the server adds: health always, reflection in development.
 
 use std::collections::HashSet;
+use std::fmt;
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -14,7 +15,6 @@ use http_body_util::{BodyStream, StreamBody};
 use prost::Message;
 use prost_types::FileDescriptorSet;
 use samspill_net::drain::DrainWatch;
-use tonic::server::NamedService;
 use tonic::service::Routes;
 use tonic::{Request, Response, Status};
 use tonic_health::pb::health_check_response::ServingStatus;
@@ -26,13 +26,20 @@ use tonic_reflection::server::Builder;
 
 use crate::service::GrpcService;
 
-/// What a service serves by gRPC. Cheap to clone before it has many parts.
-#[derive(Clone, Debug, Default)]
+/// What a service serves by gRPC.
+#[derive(Clone, Default)]
 pub(crate) struct GrpcServices {
     routes: Routes,
     names: Vec<&'static str>,
     /// Encoded `FileDescriptorSet`s.
     descriptors: Vec<&'static [u8]>,
+}
+
+/// Without the bytes of the descriptors.
+impl fmt::Debug for GrpcServices {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("GrpcServices").field(&self.names).finish()
+    }
 }
 
 /// Descriptors that reflection cannot serve.
@@ -52,9 +59,10 @@ pub(crate) enum DescriptorsError {
 }
 
 impl GrpcServices {
-    pub(crate) fn add<S: GrpcService>(self, service: S) -> Self {
-        let names = [self.names, vec![<S as NamedService>::NAME]].concat();
-        Self { routes: self.routes.add_service(service), names, descriptors: self.descriptors }
+    pub(crate) fn add<S: GrpcService>(mut self, service: S) -> Self {
+        self.routes = self.routes.add_service(service);
+        self.names.push(S::NAME);
+        self
     }
 
     pub(crate) fn describe(mut self, descriptors: &'static [u8]) -> Self {
@@ -63,7 +71,7 @@ impl GrpcServices {
     }
 
     /// The service's own routes, and the server's. The latter take a [`DrainWatch`] from each request's extensions,
-    /// which [`telling_of`] puts there.
+    /// which [`with_drain`] puts there.
     ///
     /// Descriptors are checked whether they are served or not: a mistake must not wait for a developer.
     pub(super) fn into_routers(self, is_development: bool) -> Result<(Router, Router), DescriptorsError> {
@@ -113,7 +121,7 @@ impl GrpcServices {
 }
 
 /// The routes that the server adds, for a server that can drain.
-pub(super) fn telling_of(drain: &DrainWatch, added: Router) -> Router {
+pub(super) fn with_drain(added: Router, drain: &DrainWatch) -> Router {
     added.layer(Extension(drain.clone()))
 }
 

@@ -24,6 +24,7 @@ use tonic_reflection::pb::v1alpha;
 use tonic_reflection::pb::v1alpha::server_reflection_client::ServerReflectionClient as AlphaClient;
 
 use crate::greeter::{GreeterServer, count, greet};
+use crate::support::GENEROUS;
 
 async fn server() -> test::Server {
     let service = test::service("test", []).grpc(GreeterServer);
@@ -124,10 +125,13 @@ async fn a_watch_of_health_ends_with_the_drain() {
     }
     server.drain();
     let [mut known, mut unknown] = watches.try_into().unwrap();
-    assert_eq!(known.message().await.unwrap().unwrap().status(), ServingStatus::NotServing);
-    assert_eq!(known.message().await.unwrap(), None);
-    assert_eq!(unknown.message().await.unwrap(), None);
-    server.stop().await;
+    let last = async {
+        assert_eq!(known.message().await.unwrap().unwrap().status(), ServingStatus::NotServing);
+        assert_eq!(known.message().await.unwrap(), None);
+        assert_eq!(unknown.message().await.unwrap(), None);
+        server.stop().await;
+    };
+    tokio::time::timeout(GENEROUS, last).await.unwrap();
 }
 
 /// The encoded descriptors of `test/v1/greeter.proto`, which imports these files.
@@ -247,7 +251,8 @@ async fn a_tool_that_stays_does_not_hold_up_the_drain() {
     let mut answers = client.server_reflection_info(Request::new(questions)).await.unwrap().into_inner();
     assert!(answers.message().await.unwrap().is_some());
     server.drain();
-    assert_eq!(answers.message().await.unwrap(), None);
+    let last = tokio::time::timeout(GENEROUS, answers.message()).await.unwrap();
+    assert_eq!(last.unwrap(), None);
     server.stop().await;
 }
 
