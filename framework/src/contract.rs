@@ -53,7 +53,7 @@ mod for_macros {
     use crate::Problem;
 
     pub use http::Method;
-    pub use tonic::Status;
+    pub use tonic::{Code, Status};
 
     /// What a method answered, on its way out.
     #[doc(hidden)]

@@ -1,5 +1,7 @@
 //! [`Problem`]: the one shape of an error answer (RFC 9457), and its gRPC twin.
 
+mod grpc;
+
 use std::error::Error;
 use std::fmt;
 use std::time::Duration;
@@ -8,6 +10,8 @@ use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use serde::{Deserialize, Serialize};
+
+pub(crate) use grpc::set_domain;
 
 /// The media type of a problem (RFC 9457 §3).
 pub(crate) const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
@@ -56,6 +60,9 @@ struct Members {
     /// Sent as `Retry-After`, in seconds.
     #[serde(skip)]
     retry_after: Option<Duration>,
+    /// The gRPC code, where it is not the nearest to `status`.
+    #[serde(skip)]
+    code: Option<tonic::Code>,
     /// Extension members (RFC 9457 §3.2).
     #[serde(flatten)]
     extensions: serde_json::Map<String, serde_json::Value>,
@@ -95,9 +102,9 @@ impl Problem {
     /// A problem with a status and a short summary that does not change from one occurrence to the next.
     pub fn new(status: StatusCode, title: impl Into<String>) -> Self {
         let title = title.into();
-        let (detail, errors, trace_id) = (None, Vec::new(), None);
+        let (detail, errors, trace_id, code) = (None, Vec::new(), None, None);
         let (kind, retry_after, extensions) = (about_blank(), None, serde_json::Map::new());
-        Self(Box::new(Members { kind, title, status, detail, errors, trace_id, retry_after, extensions }))
+        Self(Box::new(Members { kind, title, status, detail, errors, trace_id, retry_after, code, extensions }))
     }
 
     /// The problem that a bare status is.
@@ -202,36 +209,6 @@ impl Problem {
         self
     }
 
-    /// The same as a gRPC status: the nearest code, and title, detail and fields as its message.
-    ///
-    /// ```
-    /// use http::StatusCode;
-    /// use samspill::Problem;
-    ///
-    /// let status = Problem::new(StatusCode::NOT_FOUND, "No such parcel").detail("P-1 is unknown.").to_status();
-    /// assert_eq!(status.code(), tonic::Code::NotFound);
-    /// assert_eq!(status.message(), "No such parcel: P-1 is unknown.");
-    /// ```
-    pub fn to_status(&self) -> tonic::Status {
-        use tonic::Code;
-        let code = match self.0.status.as_u16() {
-            400 | 413..=415 | 422 => Code::InvalidArgument,
-            401 => Code::Unauthenticated,
-            403 => Code::PermissionDenied,
-            404 | 410 => Code::NotFound,
-            405 | 501 => Code::Unimplemented,
-            409 => Code::Aborted,
-            412 | 428 => Code::FailedPrecondition,
-            429 => Code::ResourceExhausted,
-            499 => Code::Cancelled,
-            408 | 504 => Code::DeadlineExceeded,
-            502 | 503 => Code::Unavailable,
-            500.. => Code::Internal,
-            _ => Code::Unknown,
-        };
-        tonic::Status::new(code, self.to_string())
-    }
-
     /// The body: never empty, whatever happens.
     pub(crate) fn to_json(&self) -> String {
         serde_json::to_string(self).expect("because texts and numbers are always JSON")
@@ -264,10 +241,14 @@ impl fmt::Display for Problem {
         if let Some(detail) = &self.0.detail {
             write!(f, ": {detail}")?;
         }
-        for FieldError { field, detail } in &self.0.errors {
-            write!(f, "; {field}: {detail}")?;
-        }
-        Ok(())
+        self.0.errors.iter().try_for_each(|error| write!(f, "; {error}"))
+    }
+}
+
+/// `sender: is missing`
+impl fmt::Display for FieldError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.field, self.detail)
     }
 }
 
@@ -287,39 +268,6 @@ impl IntoResponse for Problem {
     }
 }
 
-impl From<Problem> for tonic::Status {
-    fn from(problem: Problem) -> Self {
-        problem.to_status()
-    }
-}
-
-/// What a caller is told when a service that *we* called by gRPC failed: 503 when it was away or busy, 504 when it was
-/// too slow, else 502. Map the codes that mean something to your own caller yourself.
-///
-/// ```
-/// use samspill::Problem;
-///
-/// fn parcel(status: tonic::Status) -> Problem {
-///     match status.code() {
-///         tonic::Code::NotFound => Problem::new(http::StatusCode::NOT_FOUND, "No such parcel"),
-///         _ => status.into(),
-///     }
-/// }
-/// assert_eq!(parcel(tonic::Status::not_found("P-1")).status(), 404);
-/// assert_eq!(parcel(tonic::Status::unavailable("gone")).status(), 503);
-/// assert_eq!(parcel(tonic::Status::invalid_argument("bad")).status(), 502);
-/// ```
-impl From<tonic::Status> for Problem {
-    fn from(status: tonic::Status) -> Self {
-        tracing::warn!(code = ?status.code(), message = status.message(), "a called service failed");
-        match status.code() {
-            tonic::Code::Unavailable | tonic::Code::ResourceExhausted => upstream_unavailable(),
-            tonic::Code::DeadlineExceeded => Self::of_status(StatusCode::GATEWAY_TIMEOUT),
-            _ => upstream_failed(),
-        }
-    }
-}
-
 /// What our caller is told when a service that we need is away or busy: try again later.
 pub(crate) fn upstream_unavailable() -> Problem {
     Problem::of_status(StatusCode::SERVICE_UNAVAILABLE).detail("A service that this one needs cannot be reached.")
@@ -333,27 +281,6 @@ pub(crate) fn upstream_failed() -> Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn codes_say_the_same_to_a_grpc_caller() {
-        use tonic::Code;
-        for (status, code) in [
-            (400, Code::InvalidArgument),
-            (404, Code::NotFound),
-            (409, Code::Aborted),
-            (413, Code::InvalidArgument),
-            (422, Code::InvalidArgument),
-            (429, Code::ResourceExhausted),
-            (500, Code::Internal),
-            (502, Code::Unavailable),
-            (503, Code::Unavailable),
-            (504, Code::DeadlineExceeded),
-            (418, Code::Unknown),
-        ] {
-            let problem = Problem::from(StatusCode::from_u16(status).unwrap());
-            assert_eq!(problem.to_status().code(), code, "{status}");
-        }
-    }
 
     #[test]
     fn the_status_on_the_wire_wins_over_the_body() {

@@ -5,6 +5,7 @@
 
 mod app;
 mod connection;
+mod grpc;
 mod signals;
 
 use std::pin::pin;
@@ -16,6 +17,7 @@ use samspill_net::drain::{self, Drain, DrainWatch};
 use samspill_net::{Listener, UnixListener, task};
 
 pub(crate) use app::App;
+pub(crate) use grpc::{DescriptorsError, GrpcServices};
 pub(crate) use signals::Signals;
 
 /// How long a drain may take: five seconds less than Kubernetes' `terminationGracePeriodSeconds`, which is 30 unless set.

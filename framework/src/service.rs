@@ -11,14 +11,13 @@ use samspill_net::{Listener, UnixListener};
 use samspill_observability::telemetry;
 use serde::de::DeserializeOwned;
 use tonic::server::NamedService;
-use tonic::service::Routes;
 
 use crate::call::Surroundings;
 use crate::client::Transport;
 use crate::contract::{ApiRouter, Contract};
-use crate::server::{self, App, Signals, Socket};
+use crate::server::{self, App, DescriptorsError, GrpcServices, Signals, Socket};
 use crate::settings::{Environment, Outside, SettingsError};
-use crate::{Call, Channel, Client, Error, observe};
+use crate::{Call, Channel, Client, Error, observe, problem};
 
 /// The port of a service that nobody gave one.
 const DEFAULT_PORT: u16 = 8080;
@@ -46,7 +45,7 @@ pub struct Service {
     environment: Environment,
     outside: Outside,
     transport: Transport,
-    grpc: Routes,
+    grpc: GrpcServices,
     /// Whether this is the process's own service, which takes the sockets that the process was given.
     is_process: bool,
 }
@@ -85,7 +84,7 @@ impl Service {
             environment: Environment::default(),
             outside: Outside::default(),
             transport: Transport::new(None),
-            grpc: Routes::default(),
+            grpc: GrpcServices::default(),
             is_process: false,
         }
     }
@@ -100,6 +99,7 @@ impl Service {
         F: AsyncFnOnce(Service) -> Result<(), Error>,
     {
         let environment = Environment::of_process();
+        problem::set_domain(&self.name);
         let telemetry = match telemetry::init(&environment.telemetry(&self.name)) {
             Ok(telemetry) => telemetry,
             Err(error) => return cannot_start(&error),
@@ -210,9 +210,42 @@ impl Service {
     }
 
     /// Adds a gRPC service, served on every port beside the router.
+    ///
+    /// With the first one comes `grpc.health.v1.Health`. It says of each of them, and of `""`, what `/readyz` says: SERVING
+    /// until the drain starts, then NOT_SERVING, with which its watches end.
     #[must_use]
     pub fn grpc<S: GrpcService>(mut self, service: S) -> Self {
-        self.grpc = self.grpc.add_service(service);
+        self.grpc = self.grpc.add(service);
+        self
+    }
+
+    /// Describes the gRPC services to tools like grpcurl: an encoded `FileDescriptorSet` with all that its files import.
+    /// May be called once per set.
+    ///
+    /// They are served by `grpc.reflection.v1.ServerReflection` (and `v1alpha`) in development only: where
+    /// `SAMSPILL_DEVELOPMENT` is `1`, as `samspill up` sets it, or it is not set and there is no mesh.
+    ///
+    /// `build.rs` writes them where it compiles the `.proto` files:
+    ///
+    /// ```text
+    /// let mut compiler = protox::Compiler::new(["proto"])?;
+    /// compiler.include_imports(true).open_files(["proto/shop/v1/shop.proto"])?;
+    /// let path = Path::new(&std::env::var("OUT_DIR")?).join("descriptors.bin");
+    /// std::fs::write(path, compiler.encode_file_descriptor_set())?;
+    /// tonic_prost_build::configure().compile_fds(compiler.file_descriptor_set())?;
+    /// ```
+    ///
+    /// and the crate keeps them:
+    ///
+    /// ```
+    /// # macro_rules! include_bytes { ($path:expr) => { tonic_health::pb::FILE_DESCRIPTOR_SET } }
+    /// const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
+    ///
+    /// let service = samspill::Service::new("shop").descriptors(DESCRIPTORS);
+    /// ```
+    #[must_use]
+    pub fn descriptors(mut self, encoded: &'static [u8]) -> Self {
+        self.grpc = self.grpc.describe(encoded);
         self
     }
 
@@ -226,11 +259,12 @@ impl Service {
     /// that is left is cut. A second signal cuts at once.
     ///
     /// # Errors
-    /// A socket that cannot be had.
+    /// A socket that cannot be had, or [`descriptors`](Self::descriptors) that are none.
     pub async fn serve(self, router: impl Into<ApiRouter>) -> Result<(), Error> {
+        let app = self.app(router.into())?;
         let stop = Signals::install()?;
         let sockets = self.listeners().await?.into_iter().map(Socket::Tcp).collect();
-        server::serve(sockets, self.app(router.into()), stop).await;
+        server::serve(sockets, app, stop).await;
         Ok(())
     }
 
@@ -239,16 +273,17 @@ impl Service {
     /// Its requests make no spans: whoever asks what a service is doing must not change what is seen of it.
     ///
     /// # Errors
-    /// The socket cannot be used.
+    /// The socket cannot be used, or [`descriptors`](Self::descriptors) are none.
     pub async fn serve_unix(self, listener: std::os::unix::net::UnixListener, router: Router) -> Result<(), Error> {
+        let app = self.app(router.into())?.without_spans();
         let stop = Signals::install()?;
         let socket = Socket::Unix(UnixListener::from_std(listener)?);
-        server::serve(vec![socket], self.app(router.into()).without_spans(), stop).await;
+        server::serve(vec![socket], app, stop).await;
         Ok(())
     }
 
-    pub(crate) fn app(&self, router: ApiRouter) -> App {
-        App::new(router, self.grpc.clone(), self.surroundings())
+    pub(crate) fn app(&self, router: ApiRouter) -> Result<App, DescriptorsError> {
+        App::new(router, self.grpc.clone(), self.outside.is_development, self.surroundings())
     }
 
     fn surroundings(&self) -> Surroundings {

@@ -108,11 +108,13 @@ pub(crate) struct Outside {
     pub(crate) ports: Vec<u16>,
     /// `db.system.name` of `DATABASE_URL`.
     pub(crate) database_system: &'static str,
+    /// `SAMSPILL_DEVELOPMENT`, which `samspill up` sets; else whether there is no mesh, as for a developer's `cargo run`.
+    pub(crate) is_development: bool,
 }
 
 impl Default for Outside {
     fn default() -> Self {
-        Self { outbound: None, ports: Vec::new(), database_system: database_system(None) }
+        Self { outbound: None, ports: Vec::new(), database_system: database_system(None), is_development: true }
     }
 }
 
@@ -124,6 +126,15 @@ impl Outside {
             let address = text.strip_prefix("http://").unwrap_or(text).trim_end_matches('/').parse();
             address.map_err(|_error| note("SAMSPILL_OUTBOUND", format!("`{text}` is not http://<address>:<port>"))).ok()
         });
+        let is_development = match environment.get("SAMSPILL_DEVELOPMENT") {
+            Some("1") => true,
+            Some("0") => false,
+            Some(text) => {
+                note("SAMSPILL_DEVELOPMENT", format!("`{text}` is not 0 or 1"));
+                false
+            }
+            None => environment.get("SAMSPILL_OUTBOUND").is_none(),
+        };
         let mut ports = Vec::new();
         for (name, text) in environment.0.iter().filter(|(name, _)| *name == "PORT" || name.starts_with("PORT_")) {
             match text.parse() {
@@ -135,7 +146,8 @@ impl Outside {
             }
         }
         if mistakes.is_empty() {
-            Ok(Self { outbound, ports, database_system: database_system(environment.get("DATABASE_URL")) })
+            let database_system = database_system(environment.get("DATABASE_URL"));
+            Ok(Self { outbound, ports, database_system, is_development })
         } else {
             Err(SettingsError { mistakes })
         }

@@ -58,7 +58,7 @@ impl Server {
     /// Starts to serve a router, and the gRPC services that were added to `service`.
     ///
     /// # Panics
-    /// No port is free.
+    /// No port is free, or the [`descriptors`](Service::descriptors) of `service` are none.
     pub async fn start(service: Service, router: impl Into<ApiRouter>) -> Self {
         let listener = Listener::bind((Ipv4Addr::LOCALHOST, 0).into())
             .await
@@ -66,6 +66,7 @@ impl Server {
         let address = listener.local_addr();
         let (asks_to_stop, asked) = mpsc::unbounded_channel();
         let app = service.app(router.into());
+        let app = app.unwrap_or_else(|error| panic!("{}", samspill_observability::chain(&error)));
         let sockets = vec![Socket::Tcp(listener)];
         let serving = task::spawn("test server", server::serve(sockets, app, Signals::Test(asked)));
         Self { address, asks_to_stop, serving }

@@ -10,6 +10,11 @@ import sys
 import urllib.parse
 
 import grpc
+from google.protobuf import descriptor_pool
+from google.rpc import error_details_pb2
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import proto_reflection_descriptor_database
+from grpc_status import rpc_status
 
 # Where the .proto files are; grpcio-tools makes Python of them on the fly.
 sys.path.insert(0, os.environ["PROTOS"])
@@ -58,15 +63,53 @@ def story(way, id, trace):
         }
 
 
+def mistake(method, request):
+    """What a program learns from the details of an error: google.rpc's messages by their names."""
+    try:
+        method(request, timeout=DEADLINE)
+    except grpc.RpcError as error:
+        # Fails if code and message are not those that the trailers say.
+        status = rpc_status.from_call(error)
+        answer = {"code": error.code().name, "message": status.message}
+        for detail in status.details:
+            info, request = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()
+            if detail.Unpack(info):
+                answer["info"] = {"reason": info.reason, "domain": info.domain, "metadata": dict(info.metadata)}
+            elif detail.Unpack(request):
+                answer["fields"] = {field.field: field.description for field in request.field_violations}
+        return answer
+
+
+def about(way):
+    """What tools learn of parcel-tracking that know nothing of it: by reflection, by health, and by its errors."""
+    with channel(way) as connection:
+        reflection = proto_reflection_descriptor_database.ProtoReflectionDescriptorDatabase(connection)
+        service = descriptor_pool.DescriptorPool(reflection).FindServiceByName("craterate.tracking.v1.Tracking")
+        health = health_pb2_grpc.HealthStub(connection)
+        serving = {
+            name: health_pb2.HealthCheckResponse.ServingStatus.Name(
+                health.Check(health_pb2.HealthCheckRequest(service=name), timeout=DEADLINE).status)
+            for name in ("", service.full_name)
+        }
+        tracking = services.TrackingStub(connection)
+        return {
+            "services": sorted(reflection.get_services()),
+            "methods": [method.name for method in service.methods],
+            "health": serving,
+            "unknown": mistake(tracking.Get, messages.GetRequest(id="nobody")),
+            "wrong": mistake(tracking.Create, messages.CreateRequest(id="a/b", **{"from": "NO"}, to="SE")),
+        }
+
+
 class Handler(http.server.BaseHTTPRequestHandler):
-    """GET /readyz, and GET /WAY/ID for a story."""
+    """GET /readyz, GET /WAY/about, and GET /WAY/ID for a story."""
 
     def do_GET(self):
         status, answer = 200, {}
         if self.path != "/readyz":
             _, way, id = self.path.split("/")
             try:
-                answer = story(way, id, self.headers["traceparent"])
+                answer = about(way) if id == "about" else story(way, id, self.headers["traceparent"])
             except grpc.RpcError as error:
                 status, answer = 502, {"code": error.code().name, "details": error.details()}
         body = json.dumps(answer).encode()

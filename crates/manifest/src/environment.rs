@@ -13,11 +13,12 @@ use crate::mistake::{Mistake, closest, listed, quoted};
 use crate::read::{Findings, Located};
 
 /// What the runtime gives to every process and a manifest may refer to; also `PORT_<NAME>`.
-const OF_RUNTIME: [&str; 9] = [
+const OF_RUNTIME: [&str; 10] = [
     "PORT",
     "SAMSPILL_OUTBOUND",
     "SAMSPILL_INSTANCE",
     "SAMSPILL_DATA_DIR",
+    "SAMSPILL_DEVELOPMENT",
     "OTEL_EXPORTER_OTLP_ENDPOINT",
     "OTEL_EXPORTER_OTLP_PROTOCOL",
     "OTEL_RESOURCE_ATTRIBUTES",

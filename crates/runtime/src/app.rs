@@ -186,6 +186,8 @@ impl Given<'_> {
             ("OTEL_RESOURCE_ATTRIBUTES", resource),
             ("SAMSPILL_INSTANCE", self.name.to_string()),
             ("SAMSPILL_DATA_DIR", self.data_dir.clone()),
+            // One machine is a developer's: a service may tell of itself what it tells nobody elsewhere.
+            ("SAMSPILL_DEVELOPMENT", "1".to_owned()),
         ];
         variables.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
     }
@@ -273,6 +275,7 @@ mod tests {
                 "PORT=40001",
                 "PORT_GRPC_API=40002",
                 "SAMSPILL_DATA_DIR=/s/data/parcel-tracking.craterate",
+                "SAMSPILL_DEVELOPMENT=1",
                 "SAMSPILL_INSTANCE=parcel-tracking.craterate-0",
                 "SAMSPILL_OUTBOUND=http://127.0.0.1:40003",
                 "http_proxy=http://127.0.0.1:40003",

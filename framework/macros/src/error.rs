@@ -35,6 +35,8 @@ struct Said {
     /// A field of the request, and what is wrong with it, which may name the variant's fields too.
     field: Option<(LitStr, LitStr)>,
     retry_after_s: Option<u64>,
+    /// The gRPC code, where it is not the nearest to the status.
+    grpc_code: Option<Ident>,
 }
 
 pub(crate) fn derive(item: TokenStream) -> Result<TokenStream> {
@@ -123,7 +125,7 @@ enum Arguments {
 fn arguments(attribute: &Attribute) -> Result<Arguments> {
     attribute.parse_args_with(|input: ParseStream<'_>| {
         let (mut status, mut title, mut uri, mut retry_after_s) = (None, None, None, None);
-        let (mut detail, mut field) = (None, None);
+        let (mut detail, mut field, mut grpc_code) = (None, None, None);
         while !input.is_empty() {
             if input.peek(Token![type]) {
                 input.parse::<Token![type]>()?;
@@ -154,12 +156,13 @@ fn arguments(attribute: &Attribute) -> Result<Arguments> {
                 }
                 input.parse::<Token![=]>()?;
                 match key.to_string().as_str() {
+                    "grpc_code" => grpc_code = Some(grpc_code_of(input.parse()?)?),
                     "detail" => detail = Some(input.parse()?),
                     "status" => status = Some(status_code(&input.parse()?)?),
                     "title" => title = Some(input.parse()?),
                     "retry_after_s" => retry_after_s = Some(input.parse::<LitInt>()?.base10_parse()?),
                     other => {
-                        let known = "there are `status`, `title`, `type`, `detail`, `field(…)`, `retry_after_s` and `transparent`";
+                        let known = "there are `status`, `title`, `type`, `detail`, `field(…)`, `retry_after_s`, `grpc_code` and `transparent`";
                         return Err(Error::new(key.span(), format!("`{other}` is not known here; {known}")));
                     }
                 }
@@ -171,7 +174,7 @@ fn arguments(attribute: &Attribute) -> Result<Arguments> {
         let missing = |what| Error::new(Span::call_site(), format!("the {what} is missing; {HELP}"));
         let status = status.ok_or_else(|| missing("status"))?;
         let title = title.ok_or_else(|| missing("title"))?;
-        Ok(Arguments::Own(Said { status, title, uri, detail, field, retry_after_s }))
+        Ok(Arguments::Own(Said { status, title, uri, detail, field, retry_after_s, grpc_code }))
     })
 }
 
@@ -180,6 +183,32 @@ fn status_code(number: &LitInt) -> Result<u16> {
         Ok(status @ 400..=599) => Ok(status),
         _ => Err(Error::new(number.span(), "an error's status is 400 to 599")),
     }
+}
+
+/// A code of gRPC, as `tonic::Code` spells it.
+fn grpc_code_of(code: Ident) -> Result<Ident> {
+    const CODES: [&str; 16] = [
+        "Cancelled",
+        "Unknown",
+        "InvalidArgument",
+        "DeadlineExceeded",
+        "NotFound",
+        "AlreadyExists",
+        "PermissionDenied",
+        "ResourceExhausted",
+        "FailedPrecondition",
+        "Aborted",
+        "OutOfRange",
+        "Unimplemented",
+        "Internal",
+        "Unavailable",
+        "DataLoss",
+        "Unauthenticated",
+    ];
+    if CODES.contains(&code.to_string().as_str()) {
+        return Ok(code);
+    }
+    Err(Error::new(code.span(), format!("gRPC has no such code; there are {}", CODES.join(", "))))
 }
 
 /// `UnknownDestination` is `unknown-destination`.
@@ -281,17 +310,18 @@ fn into_problem(kind: &Kind) -> TokenStream {
     let Shape::Own { said, uri, fields } = &kind.shape else {
         return quote! { Self::#ident(problem) => problem, };
     };
-    let Said { status, title, detail, field, retry_after_s, .. } = said;
+    let Said { status, title, detail, field, retry_after_s, grpc_code, .. } = said;
     let detail = detail.as_ref().map(|text| quote! { .detail(::std::format!(#text)) });
     let field = field.as_ref().map(|(name, text)| quote! { .field(#name, ::std::format!(#text)) });
     let retry = retry_after_s.map(|seconds| quote! { .retry_after(::core::time::Duration::from_secs(#seconds)) });
+    let code = grpc_code.as_ref().map(|code| quote! { .grpc_code(::samspill::contract::Code::#code) });
     let members = fields.iter().map(|field| {
         let name = field.to_string();
         quote_spanned! { field.span() => .member(#name, ::samspill::contract::to_member(&#field)) }
     });
     quote! {
         Self::#ident { #(#fields),* } =>
-            ::samspill::contract::problem(#status, #title).kind(#uri)#detail #field #retry #(#members)*,
+            ::samspill::contract::problem(#status, #title).kind(#uri)#detail #field #retry #code #(#members)*,
     }
 }
 

@@ -6,7 +6,8 @@ use crate::Problem;
 /// the documents' responses; the client makes the enum of a problem again.
 ///
 /// Derive it. Each variant says its status and its title, and may say a `detail`, a `field("name", "what is wrong with it")` of
-/// the request (both may name the variant's fields in braces), a `type` of its own and `retry_after_s`; its fields are
+/// the request (both may name the variant's fields in braces), a `type` of its own, `retry_after_s` and a
+/// `grpc_code` (`AlreadyExists`); its fields are
 /// members of the problem. One variant may be
 /// `transparent`: it holds whatever else went wrong, and `?` makes it of a [`Problem`], of a
 /// [`CallError`](crate::CallError) and of another contract's failure.

@@ -11,11 +11,11 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderValue, StatusCode, Version, header};
 use http_body::Body as _;
 use samspill_net::drain::DrainWatch;
-use tonic::service::Routes;
 use tower::{ServiceBuilder, ServiceExt};
 use tower_http::catch_panic::CatchPanicLayer;
 use tracing::{Instrument, Span};
 
+use super::grpc::{self, DescriptorsError, GrpcServices};
 use crate::call::Surroundings;
 use crate::contract::{self, ApiRouter, Refused, Versions};
 use crate::observe::{self, Observed, Side};
@@ -31,13 +31,22 @@ pub(crate) struct App {
     http: Router,
     grpc: Router,
     versions: Arc<Versions>,
+    /// Health and reflection, until they are part of `grpc`.
+    added: Router,
     surroundings: Surroundings,
 }
 
 impl App {
-    pub(crate) fn new(router: ApiRouter, grpc: Routes, surroundings: Surroundings) -> Self {
+    /// In development it has reflection, if it has descriptors.
+    pub(crate) fn new(
+        router: ApiRouter,
+        grpc: GrpcServices,
+        is_development: bool,
+        surroundings: Surroundings,
+    ) -> Result<Self, DescriptorsError> {
         let (http, versions) = router.into_parts();
-        Self { http, grpc: grpc.into_axum_router(), versions, surroundings }
+        let (grpc, added) = grpc.into_routers(is_development)?;
+        Ok(Self { http, grpc, versions, added, surroundings })
     }
 
     /// The same, with no spans of its requests.
@@ -61,7 +70,10 @@ impl App {
                 .layer(from_fn_with_state(surroundings.clone(), observe_rpc))
                 .layer(CatchPanicLayer::custom(|panic: Box<dyn Any + Send>| rpc_panicked(&*panic))),
         );
-        Self { http: http.with_state(()), grpc: grpc.with_state(()), versions: self.versions, surroundings }
+        // Outside of the layers, like `/livez`: whoever asks how a service is makes no span.
+        let grpc = grpc.merge(grpc::with_drain(self.added, drain));
+        let versions = self.versions;
+        Self { http: http.with_state(()), grpc: grpc.with_state(()), versions, added: Router::new(), surroundings }
     }
 
     /// Answers one request.

@@ -1,21 +1,33 @@
 //! Deadlines, on connections without a socket, so that time can be paused.
 
+use std::convert::Infallible;
+use std::future::{Ready, ready};
+use std::task::{Context, Poll};
+
 use axum::Router;
 use axum::body::Body;
 use axum::routing::get;
 use http::{Request, StatusCode};
+use http_body_util::BodyExt;
+use prost::Message;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
-use tonic::service::Routes;
+use tonic::server::NamedService;
+use tonic_health::pb::HealthCheckResponse;
+use tonic_health::pb::health_check_response::ServingStatus;
 
 use super::*;
 use crate::call::Surroundings;
 
 fn app(watch: &DrainWatch) -> App {
+    app_with(GrpcServices::default(), watch)
+}
+
+fn app_with(grpc: GrpcServices, watch: &DrainWatch) -> App {
     let router = Router::new().route("/", get(async || "Hello"));
-    App::new(router, Routes::default(), Surroundings::default()).draining_with(watch)
+    App::new(router.into(), grpc, false, Surroundings::default()).unwrap().draining_with(watch)
 }
 
 /// A served connection, seen by the client.
@@ -94,6 +106,44 @@ async fn it_is_ready_until_it_drains_and_lives_on() {
     assert_eq!((status("/readyz").await, status("/livez").await), (StatusCode::OK, StatusCode::OK));
     drain.start();
     assert_eq!((status("/readyz").await, status("/livez").await), (StatusCode::SERVICE_UNAVAILABLE, StatusCode::OK));
+}
+
+/// A gRPC service that nobody calls.
+#[derive(Clone)]
+struct Idle;
+
+impl NamedService for Idle {
+    const NAME: &'static str = "test.v1.Idle";
+}
+
+impl tower::Service<Request<tonic::body::Body>> for Idle {
+    type Response = http::Response<tonic::body::Body>;
+    type Error = Infallible;
+    type Future = Ready<Result<Self::Response, Infallible>>;
+
+    fn poll_ready(&mut self, _context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _request: Request<tonic::body::Body>) -> Self::Future {
+        ready(Ok(tonic::Status::unimplemented("idle").into_http()))
+    }
+}
+
+#[tokio::test]
+async fn grpc_health_turns_with_readiness() {
+    let (drain, watch) = drain::channel();
+    let app = app_with(GrpcServices::default().add(Idle), &watch);
+    let health = async || {
+        // A frame without a message: the service is "".
+        let question = Request::post("/grpc.health.v1.Health/Check").header("content-type", "application/grpc");
+        let answer = app.clone().answer(question.body(Body::from(vec![0; 5])).unwrap()).await;
+        let frame = answer.into_body().collect().await.unwrap().to_bytes();
+        HealthCheckResponse::decode(&frame[5..]).unwrap().status()
+    };
+    assert_eq!(health().await, ServingStatus::Serving);
+    drain.start();
+    assert_eq!(health().await, ServingStatus::NotServing);
 }
 
 #[tokio::test(start_paused = true)]

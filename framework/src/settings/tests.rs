@@ -123,6 +123,20 @@ fn the_framework_reads_its_own_variables() {
     assert_eq!(outside.outbound, Some("127.0.0.1:9000".parse().unwrap()));
     assert_eq!(outside.database_system, "sqlite");
 
-    let wrong = [("PORT", "http"), ("SAMSPILL_OUTBOUND", "https://sidecar")];
-    assert_eq!(Outside::read(&wrong.into_iter().collect()).unwrap_err().mistakes().len(), 2);
+    let wrong = [("PORT", "http"), ("SAMSPILL_OUTBOUND", "https://sidecar"), ("SAMSPILL_DEVELOPMENT", "yes")];
+    assert_eq!(Outside::read(&wrong.into_iter().collect()).unwrap_err().mistakes().len(), 3);
+}
+
+#[test]
+fn development_is_said_or_is_where_no_mesh_is() {
+    const OUTBOUND: (&str, &str) = ("SAMSPILL_OUTBOUND", "http://127.0.0.1:9000");
+    for (variables, expected) in [
+        (&[][..], true),
+        (&[OUTBOUND], false),
+        (&[OUTBOUND, ("SAMSPILL_DEVELOPMENT", "1")], true),
+        (&[("SAMSPILL_DEVELOPMENT", "0")], false),
+    ] {
+        let outside = Outside::read(&variables.iter().copied().collect()).unwrap();
+        assert_eq!(outside.is_development, expected, "{variables:?}");
+    }
 }

@@ -18,8 +18,8 @@ use tonic_prost::ProstCodec;
 type Codec = ProstCodec<String, String>;
 type Words = Pin<Box<dyn Stream<Item = Result<String, Status>> + Send>>;
 
-/// What tonic would generate for `service Greeter { rpc Greet(StringValue) returns (StringValue); rpc Count(..) returns
-/// (stream StringValue); }`.
+/// What tonic would generate for `service Greeter { rpc Greet(Word) returns (Word); rpc Count(Word) returns (stream Word);
+/// }`, where a `Word` has one `string value = 1`.
 #[derive(Clone)]
 pub(crate) struct GreeterServer;
 
@@ -60,6 +60,10 @@ impl UnaryService<String> for Greet {
             match request.get_ref().as_str() {
                 "panic" => panic!("on purpose"),
                 "" => Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "Nobody").field("value", "is empty").into()),
+                "Bob" => Err(Problem::new(StatusCode::CONFLICT, "Greeted before")
+                    .kind("urn:greeter:greeted-before")
+                    .member("times", 2)
+                    .into()),
                 name => Ok(Response::new(format!("{name} in {:?}", call.trace_id()))),
             }
         })

@@ -3,17 +3,18 @@
 use std::collections::VecDeque;
 use std::pin::Pin;
 
+use axum::http::StatusCode;
 use craterate_common::country::Country;
 use craterate_common::instance::INSTANCE_NAME;
 use craterate_common::mistakes::Mistakes;
 use craterate_common::text::{check_id, check_text};
 use craterate_common::weight;
 use futures_util::stream::{Stream, try_unfold};
-use parcel_tracking_api::EventType;
 use parcel_tracking_api::v1::tracking_server::Tracking;
 use parcel_tracking_api::v1::{
     AppendRequest, CreateRequest, Event, EventType as WireEventType, GetRequest, Parcel, WatchRequest,
 };
+use parcel_tracking_api::{EventType, TrackingError};
 use samspill::{Call, Problem};
 use tokio::sync::watch;
 use tonic::metadata::AsciiMetadataValue;
@@ -54,7 +55,7 @@ impl Tracking for Server {
         let new = check(request.into_inner())?;
         match call.database("INSERT", "parcels", self.store.create(&new)).await.map_err(Problem::from)? {
             Create::Made(parcel) => Ok(self.answer(parcel.into())),
-            Create::IdTaken => Err(Status::already_exists("id: belongs to a parcel of another route or weight")),
+            Create::IdTaken => Err(TrackingError::IdTaken.into()),
         }
     }
 
@@ -68,8 +69,8 @@ impl Tracking for Server {
         let appended = call.database("INSERT", "events", self.store.append(&id, kind, &place)).await;
         match appended.map_err(Problem::from)? {
             Append::Added(event) => Ok(self.answer(event.into())),
-            Append::NoParcel => Err(no_parcel()),
-            Append::Delivered => Err(Status::failed_precondition("the parcel was delivered")),
+            Append::NoParcel => Err(TrackingError::NoParcel.into()),
+            Append::Delivered => Err(TrackingError::Delivered.into()),
         }
     }
 
@@ -77,14 +78,14 @@ impl Tracking for Server {
         let call = Call::from_request(&request);
         let id = request.into_inner().id;
         let parcel = call.database("SELECT", "parcels", self.store.get(&id)).await.map_err(Problem::from)?;
-        parcel.map(|parcel| self.answer(parcel.into())).ok_or_else(no_parcel)
+        parcel.map(|parcel| self.answer(parcel.into())).ok_or_else(|| TrackingError::NoParcel.into())
     }
 
     async fn watch(&self, request: Request<WatchRequest>) -> Result<Response<Self::WatchStream>, Status> {
         let call = Call::from_request(&request);
         let WatchRequest { id, after_sequence } = request.into_inner();
         let parcel = call.database("SELECT", "parcels", self.store.get(&id)).await.map_err(Problem::from)?;
-        let parcel = parcel.ok_or_else(no_parcel)?;
+        let parcel = parcel.ok_or(TrackingError::NoParcel)?;
         let is_over = parcel.status == EventType::Delivered.name();
         let unseen = parcel.events.into_iter().filter(|event| event.sequence > after_sequence).collect();
         let (store, changes) = (self.store.clone(), self.feed.subscribe());
@@ -127,7 +128,7 @@ impl Watcher {
             // Marks the change as seen before the next question, so one that comes after its answer is a change again.
             tokio::select! {
                 Ok(()) = self.changes.changed() => {}
-                () = self.call.draining() => return Err(Status::unavailable("this instance stops; watch again")),
+                () = self.call.draining() => return Err(stopping().into()),
             }
         }
     }
@@ -153,8 +154,8 @@ fn event_type(wire: i32) -> Result<EventType, &'static str> {
     }
 }
 
-fn no_parcel() -> Status {
-    Status::not_found("no such parcel")
+fn stopping() -> Problem {
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "This instance stops").detail("Watch again.")
 }
 
 #[cfg(test)]

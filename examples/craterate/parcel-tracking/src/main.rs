@@ -8,6 +8,7 @@ mod store;
 use std::process::ExitCode;
 
 use craterate_common::instance;
+use parcel_tracking_api::DESCRIPTORS;
 use parcel_tracking_api::v1::tracking_server::TrackingServer;
 use samspill::Service;
 use serde::Deserialize;
@@ -30,10 +31,11 @@ fn main() -> ExitCode {
         let store = Store::open(&settings.database_url).await?;
         let feed = Feed::new();
         let instance = settings.samspill_instance.as_deref();
-        let tracking = TrackingServer::new(Server::new(store.clone(), feed.clone(), instance));
+        let server = TrackingServer::new(Server::new(store.clone(), feed.clone(), instance));
+        let service = service.grpc(server).descriptors(DESCRIPTORS);
         let public = instance::named(app::router(store.clone()), instance);
         let served = tokio::select! {
-            served = service.grpc(tracking).serve(public) => served,
+            served = service.serve(public) => served,
             never = feed.run(&store) => match never {},
         };
         store.close().await;

@@ -35,12 +35,18 @@ pub enum TrackingError {
     /// An id is given to one parcel only.
     #[problem(
         status = 409,
+        grpc_code = AlreadyExists,
         title = "Another parcel has this id",
         field("id", "belongs to a parcel of another route or weight")
     )]
     IdTaken,
     /// It is where it should be.
-    #[problem(status = 409, title = "The parcel was delivered", detail = "Nothing can happen to it any more.")]
+    #[problem(
+        status = 409,
+        grpc_code = FailedPrecondition,
+        title = "The parcel was delivered",
+        detail = "Nothing can happen to it any more."
+    )]
     Delivered,
     /// Anything else.
     #[problem(transparent)]
@@ -57,6 +63,9 @@ pub enum TrackingError {
 pub mod v1 {
     tonic::include_proto!("craterate.tracking.v1");
 }
+
+/// What `proto/` says, for reflection: an encoded `FileDescriptorSet`.
+pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
 
 /// What can happen to a parcel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
