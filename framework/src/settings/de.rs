@@ -129,8 +129,15 @@ pub(super) fn read<T: DeserializeOwned>(
 }
 
 /// The settings that have no default.
-pub(super) fn required<T: DeserializeOwned>(settings: &[Setting]) -> Vec<&'static str> {
-    read_whole::<T>(settings, Vec::new()).missing.iter().map(|setting| setting.name).collect()
+pub(super) struct Required {
+    pub(super) names: Vec<&'static str>,
+    /// Else there may be more: one of them accepts no sample.
+    pub(super) is_complete: bool,
+}
+
+pub(super) fn required<T: DeserializeOwned>(settings: &[Setting]) -> Required {
+    let Whole { missing, outcome } = read_whole::<T>(settings, Vec::new());
+    Required { names: missing.iter().map(|setting| setting.name).collect(), is_complete: outcome.is_ok() }
 }
 
 /// Keys of the file that no setting has.
@@ -317,7 +324,9 @@ fn key(name: &'static str) -> StrDeserializer<'static, Error> {
 
 fn value<'de, V: DeserializeSeed<'de>>(source: Source<'_>, seed: V) -> Result<V::Value, Error> {
     match source {
-        Source::Flag(text) | Source::Variable(text) => seed.deserialize(Text(text)),
+        Source::Flag(text) | Source::Variable(text) => {
+            seed.deserialize(Text(text)).map_err(|error| Error::custom(without_value(&error.to_string())))
+        }
         Source::Sample(text) => seed.deserialize(Sample(text)),
         Source::Question(question) => seed.deserialize(question),
         Source::File(_, value) => {
@@ -335,9 +344,10 @@ fn value<'de, V: DeserializeSeed<'de>>(source: Source<'_>, seed: V) -> Result<V:
     }
 }
 
-/// serde's message without the value that it quotes: where a struct with a secret is expected, it may be the secret.
+/// serde's message without the value that it quotes: where something with a secret in it is expected, it may be the
+/// secret.
 fn without_value(message: &str) -> String {
-    let parts = ["invalid type: ", "invalid value: "].into_iter().find_map(|what| {
+    let parts = ["invalid type", "invalid value", "unknown variant"].into_iter().find_map(|what| {
         let (found, expected) = message.strip_prefix(what)?.rsplit_once(", expected ")?;
         let kind = found.split(['"', '`']).next().unwrap_or_default().trim_end();
         Some(format!("{what}{kind}, expected {expected}"))

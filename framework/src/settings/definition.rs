@@ -37,7 +37,7 @@ pub(super) struct Setting {
     pub(super) name: &'static str,
     pub(super) kind: Kind,
     pub(super) is_optional: bool,
-    /// It is, or contains, a [`secret::Secret`].
+    /// It is a [`secret::Secret`], or an optional one. Those in nested settings show when they are read.
     pub(super) is_secret: bool,
 }
 

@@ -15,13 +15,14 @@ pub(super) fn help<T: DeserializeOwned>(service: &str, settings: &[Setting]) -> 
     let mut rows: Vec<[String; 4]> = Vec::new();
     for setting in settings {
         let mut note = match () {
-            () if required.contains(&setting.name) => "required",
+            () if required.names.contains(&setting.name) => "required",
             () if setting.is_optional => "optional",
-            () => "has a default",
+            () if required.is_complete => "has a default",
+            () => "",
         }
         .to_owned();
         if setting.is_secret {
-            note.push_str(", secret");
+            note.push_str(if note.is_empty() { "secret" } else { ", secret" });
         }
         let name = setting.name.to_owned();
         rows.push(match setting.kind {

@@ -261,6 +261,7 @@ struct Secrets {
     login: Option<Login>,
     either: Option<Either>,
     listed: Option<Listed>,
+    auth: Option<Auth>,
     maybe: Option<Secret<Login>>,
 }
 
@@ -280,6 +281,13 @@ enum Either {
     None {
         anonymous: bool,
     },
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Auth {
+    Open,
+    Token(Secret<String>),
 }
 
 /// Its secrets are parts of one text.
@@ -302,6 +310,7 @@ keys: [hunter2, hunter3]
 login: { user: ada, password: "hunter2" }
 either: { token: hunter2 }
 listed: hunter2,hunter3
+auth: { token: hunter2 }
 maybe: { user: hunter2, password: hunter3 }
 "#;
 
@@ -314,7 +323,11 @@ fn a_secret_is_read_and_never_printed() {
     assert_eq!(settings.keys.as_ref().unwrap()[1].expose(), "hunter3");
     let Some(Either::Token { token }) = &settings.either else { panic!("{:?}", settings.either) };
     assert_eq!((token.expose().as_str(), settings.listed.as_ref().unwrap().0.len()), ("hunter2", 2));
-    assert_eq!(settings.maybe.as_ref().unwrap().expose().user, "hunter2");
+    let Some(Auth::Token(token)) = &settings.auth else { panic!("{:?}", settings.auth) };
+    assert_eq!(
+        (token.expose().as_str(), settings.maybe.as_ref().unwrap().expose().user.as_str()),
+        ("hunter2", "hunter2")
+    );
 
     let printed = format!("{settings:?} {}", settings.password);
     assert!(!printed.contains("hunter") && !printed.contains("2222"), "{printed}");
@@ -335,6 +348,7 @@ keys: ["***","***"] # shop.yaml
 login: {"password":"***","user":"ada"} # shop.yaml
 either: {"token":"***"} # shop.yaml
 listed: "***" # shop.yaml
+auth: {"token":"***"} # shop.yaml
 maybe: "***" # shop.yaml
 "#;
     assert_eq!(answer::<Secrets>(&["--print-config"], &[], SECRETS), expected);
@@ -345,10 +359,29 @@ pin: "***" # --pin
 # login: # default: not given
 either: {"anonymous":true} # shop.yaml
 listed: "***" # LISTED
+# auth: # default: not given
 # maybe: # default: not given
 "#;
     let file = "either: { anonymous: true }\n";
     assert_eq!(answer::<Secrets>(&["--print-config", "--pin", "2222"], &variables, file), expected);
+}
+
+#[test]
+fn where_not_every_secret_was_seen_the_whole_is_hidden() {
+    #[derive(Deserialize)]
+    struct Logins {
+        #[serde(rename = "logins")]
+        _logins: Vec<Entry>,
+    }
+    #[derive(Deserialize)]
+    struct Entry {
+        #[serde(rename = "pin")]
+        _pin: Secret<Option<u16>>,
+        #[serde(rename = "password")]
+        _password: Secret<String>,
+    }
+    let file = "logins: [{ password: hunter2 }, { password: hunter3 }]\n";
+    assert_eq!(answer::<Logins>(&["--print-config"], &[], file), "logins: \"***\" # shop.yaml\n");
 }
 
 #[test]
@@ -374,6 +407,13 @@ fn mistakes_do_not_repeat_secrets() {
         &["shop.yaml: pin", "shop.yaml: login", "shop.yaml: maybe"],
     );
     check(&[], &[], "keys: [a, { b: hunter2 }]\neither: hunter2\n", &["shop.yaml: keys", "shop.yaml: either"]);
+    check(&["--auth", "hunter2"], &[("EITHER", "hunter2"), ("LOGIN", "hunter2")], "", &["LOGIN", "EITHER", "--auth"]);
+    check(
+        &[],
+        &[],
+        "auth: hunter2\nlogin: { user: a, password: { b: hunter2 } }\n",
+        &["shop.yaml: login", "shop.yaml: auth"],
+    );
     // Lines around a mistake in YAML, and what YAML takes for its own.
     check(&[], &[], "password: hunter2\n]\n", &["shop.yaml"]);
     check(&[], &[], "password: *hunter2\n", &["shop.yaml"]);
@@ -462,6 +502,29 @@ and obeys PORT, SAMSPILL_OUTBOUND, OTEL_EXPORTER_OTLP_ENDPOINT and RUST_LOG.
     assert!(help.contains("--pin NUMBER        PIN       pin              optional, secret\n"), "{help}");
     let help = answer::<Switches>(&["--help"], &[], "");
     assert!(help.contains("  --is-fast         IS_FAST   is_fast          has a default\n"), "{help}");
+}
+
+#[test]
+fn the_help_does_not_call_a_default_what_it_does_not_know() {
+    /// Accepts one word only.
+    #[derive(Debug)]
+    struct Picky;
+    impl<'de> Deserialize<'de> for Picky {
+        fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            let word = String::deserialize(deserializer)?;
+            if word == "please" { Ok(Self) } else { Err(serde::de::Error::custom("say please")) }
+        }
+    }
+    #[derive(Deserialize)]
+    #[expect(dead_code, reason = "only its names are used")]
+    struct Unknown {
+        ratio: Option<f64>,
+        picky: Picky,
+        after: String,
+    }
+    let help = answer::<Unknown>(&["--help"], &[], "");
+    assert!(help.contains("  picky            required\n") && help.contains("  after\n"), "{help}");
+    assert!(help.contains("  ratio            optional\n"), "{help}");
 }
 
 #[test]
