@@ -41,6 +41,24 @@ pub fn service<'a>(name: &str, environment: impl IntoIterator<Item = (&'a str, &
         .unwrap_or_else(|error| panic!("the test's environment has {error}"))
 }
 
+/// As [`service`], started with these arguments: `["--database-url", "sqlite::memory:"]`.
+///
+/// ```
+/// #[derive(serde::Deserialize)]
+/// struct Settings { database_url: String }
+///
+/// let service = samspill::test::service_with_arguments("invoicing", [], ["--check-config", "--database-url=sqlite:a.db"]);
+/// let error = service.settings::<Settings>().map(|settings| settings.database_url).unwrap_err();
+/// assert_eq!(error.answer(), Some("settings are sound\n"));
+/// ```
+pub fn service_with_arguments<'a>(
+    name: &str,
+    environment: impl IntoIterator<Item = (&'a str, &'a str)>,
+    arguments: impl IntoIterator<Item = &'a str>,
+) -> Service {
+    Service::new(name).with_sources(environment.into_iter().collect(), arguments.into_iter().collect())
+}
+
 /// A call that belongs to no request.
 pub fn call() -> Call {
     Call::of_our_own(tracing::Span::none(), &Surroundings::default())
