@@ -1,6 +1,7 @@
 //! The contestants of `cargo xtask bench framework`, which starts them: the same answer by bare axum, bare tonic and us.
 //!
-//! `bench serve axum|tonic|samspill|collector PORT [OTLP]`, and `bench load ADDRESS MILLISECONDS TRACEPARENT`, which sends gRPC.
+//! Without arguments it is the contestant that `BENCH_CONTESTANT` names (axum, tonic, samspill, collector), on `PORT`;
+//! `bench load ADDRESS MILLISECONDS TRACEPARENT` sends gRPC.
 
 use std::convert::Infallible;
 use std::error::Error;
@@ -99,21 +100,27 @@ impl UnaryService<String> for Greet {
 }
 
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    if let ["serve", "samspill", ..] = arguments.as_slice() {
+    let contestant = variable("BENCH_CONTESTANT");
+    if contestant == "samspill" {
         return Service::new("bench").run(async |service: Service| -> Result<(), samspill::Error> {
             service.grpc(Greeter).serve(CalculatorApi::router(Ours)).await
         });
     }
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return failed(&error),
     };
-    match runtime.block_on(run(&arguments)) {
+    match runtime.block_on(run(&contestant, &arguments)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failed(error.as_ref()),
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "no service of ours reads this")]
+fn variable(name: &str) -> String {
+    std::env::var(name).unwrap_or_default()
 }
 
 #[expect(clippy::print_stderr, reason = "a program for the command line")]
@@ -122,12 +129,9 @@ fn failed(error: &dyn Error) -> ExitCode {
     ExitCode::FAILURE
 }
 
-async fn run(arguments: &[&str]) -> Result<(), Box<dyn Error>> {
+async fn run(contestant: &str, arguments: &[&str]) -> Result<(), Box<dyn Error>> {
     match *arguments {
-        ["serve", who, port, ..] => {
-            let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port.parse()?));
-            serve(who, address).await
-        }
+        [] => serve(contestant, SocketAddr::from((Ipv4Addr::LOCALHOST, variable("PORT").parse()?))).await,
         ["load", address, milliseconds, traceparent] => {
             load(address, Duration::from_millis(milliseconds.parse()?), traceparent).await
         }

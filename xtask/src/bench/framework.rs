@@ -5,13 +5,13 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 
-use super::contestant::{Contestant, LOAD_CORE, accepts, built, free_address, pin, start};
+use super::contestant::{Contestant, LOAD_CORE, accepts, free_address, pin, start};
 use super::load::{self, SAMPLED, UNSAMPLED};
 use super::median;
 use crate::command::{cargo, run as run_command, target};
@@ -33,7 +33,7 @@ struct Turn<'a> {
 }
 
 pub(crate) fn run(rounds: usize, seconds: Duration) -> Result<()> {
-    run_command(&mut cargo(&["build", "--profile", "dist", "--package", "samspill", "--example", "bench"]))?;
+    run_command(&mut cargo(&["build", "--release", "--package", "samspill", "--example", "bench"]))?;
     pin(std::process::id(), LOAD_CORE)?;
     let folder = target().join("bench");
     std::fs::create_dir_all(&folder)?;
@@ -112,7 +112,7 @@ impl Turn<'_> {
     }
 
     fn grpc(&self, time: Duration) -> Result<u64> {
-        let mut load = Command::new(built("examples/bench"));
+        let mut load = Command::new(program());
         load.args(["load", &self.contestant.address.to_string(), &time.as_millis().to_string(), self.traceparent]);
         let output = load.output().context("the gRPC load")?;
         ensure!(output.status.success(), "the gRPC load: {}", String::from_utf8_lossy(&output.stderr));
@@ -120,13 +120,17 @@ impl Turn<'_> {
     }
 }
 
+/// Built as `up` builds services.
+fn program() -> PathBuf {
+    target().join("release/examples/bench")
+}
+
 fn serve(who: &'static str, otlp: Option<SocketAddr>, folder: &Path) -> Result<Contestant> {
     let address = free_address()?;
-    let port = address.port().to_string();
-    let endpoint = otlp.map(|otlp| format!("OTEL_EXPORTER_OTLP_ENDPOINT=http://{otlp}")).unwrap_or_default();
-    let program = built("examples/bench").to_string_lossy().into_owned();
-    let mut arguments = vec![format!("PORT={port}"), endpoint, program, "serve".to_owned(), who.to_owned(), port];
-    arguments.retain(|argument| !argument.is_empty());
+    let otlp = otlp.map(|otlp| format!("OTEL_EXPORTER_OTLP_ENDPOINT=http://{otlp}"));
+    let mut arguments = vec![format!("BENCH_CONTESTANT={who}"), format!("PORT={}", address.port())];
+    arguments.extend(otlp);
+    arguments.push(program().to_string_lossy().into_owned());
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     // `env` becomes the program, so the pid is the program's.
     let child = start(Path::new("env"), &arguments, &folder.join(format!("{who}.log")))?;
