@@ -300,7 +300,7 @@ impl From<tonic::Status> for Problem {
         tracing::warn!(code = ?status.code(), message = status.message(), "a called service failed");
         match status.code() {
             tonic::Code::Unavailable | tonic::Code::ResourceExhausted => upstream_unavailable(),
-            tonic::Code::DeadlineExceeded => Self::of_status(StatusCode::GATEWAY_TIMEOUT),
+            tonic::Code::DeadlineExceeded => upstream_too_slow(),
             _ => upstream_failed(),
         }
     }
@@ -309,6 +309,11 @@ impl From<tonic::Status> for Problem {
 /// What our caller is told when a service that we need is away or busy: try again later.
 pub(crate) fn upstream_unavailable() -> Problem {
     Problem::of_status(StatusCode::SERVICE_UNAVAILABLE).detail("A service that this one needs cannot be reached.")
+}
+
+/// What our caller is told when a service that we need did not answer in time.
+pub(crate) fn upstream_too_slow() -> Problem {
+    Problem::of_status(StatusCode::GATEWAY_TIMEOUT).detail("A service that this one needs did not answer in time.")
 }
 
 /// What our caller is told when a service that we need answered with what we cannot use.
