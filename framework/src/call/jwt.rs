@@ -157,14 +157,14 @@ impl JwtSettings {
         if values.next().is_some() {
             return Err(InvalidToken::Twice);
         }
-        let Some((scheme, token)) = value.to_str().ok().and_then(|text| text.split_once(' ')) else { return Ok(None) };
-        if !scheme.eq_ignore_ascii_case("bearer") {
+        let mut words = value.as_bytes().splitn(2, |&byte| byte == b' ');
+        if !words.next().unwrap_or_default().eq_ignore_ascii_case(b"bearer") {
             return Ok(None);
         }
-        self.check(token.trim_ascii()).map(Some)
+        self.check(words.next().unwrap_or_default().trim_ascii()).map(Some)
     }
 
-    fn check(&self, token: &str) -> Result<Subject, InvalidToken> {
+    fn check(&self, token: &[u8]) -> Result<Subject, InvalidToken> {
         let header = jsonwebtoken::decode_header(token)?;
         if header.crit.is_some() {
             return Err(InvalidToken::Critical); // RFC 7515 §4.1.11: we understand no extension

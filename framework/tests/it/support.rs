@@ -3,9 +3,15 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use samspill_net::connect;
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::client::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use samspill_net::{connect, task};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 
 /// Far longer than anything here takes.
 pub(crate) const GENEROUS: Duration = Duration::from_secs(30);
@@ -31,4 +37,20 @@ pub(crate) async fn rest(mut stream: TcpStream) -> String {
 /// Head and body of an answer as it was on the wire.
 pub(crate) fn parts(answer: &str) -> (&str, &str) {
     answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no answer: {answer:?}"))
+}
+
+/// An HTTP/2 connection, and the task that drives it.
+pub(crate) async fn http2(address: SocketAddr) -> (http2::SendRequest<Full<Bytes>>, JoinHandle<hyper::Result<()>>) {
+    let stream = TokioIo::new(connect(address).await);
+    let (sender, connection) = http2::handshake(TokioExecutor::new(), stream).await.unwrap();
+    (sender, task::spawn("connection", connection))
+}
+
+/// A handler's future holds one end; the other learns when that future is dropped.
+pub(crate) fn drop_signal() -> (oneshot::Sender<()>, impl Future<Output = ()>) {
+    let (held, dropped) = oneshot::channel();
+    let dropped = async {
+        tokio::time::timeout(GENEROUS, dropped).await.expect("the handler is dropped").expect_err("it never sends");
+    };
+    (held, dropped)
 }
