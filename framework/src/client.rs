@@ -294,3 +294,31 @@ impl Answer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use samspill_net::Listener;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn an_answer_that_does_not_end_is_given_up_at_the_deadline() {
+        let listener = Listener::bind(([127, 0, 0, 1], 0).into()).await.unwrap();
+        let client = crate::test::service("test", []).client(listener.local_addr().to_string());
+        let half_an_answer = async || {
+            let (mut stream, _peer) = listener.accept().await;
+            stream.read_u8().await.unwrap();
+            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhalf").await.unwrap();
+            stream
+        };
+        for is_success in [true, false] {
+            let call = crate::test::call();
+            let (answer, _stream) = tokio::join!(client.get(&call, "/").send(), half_an_answer());
+            let mut answer = answer.unwrap();
+            answer.deadline = Some(Instant::now());
+            let error = if is_success { answer.text().await.unwrap_err() } else { answer.refused().await };
+            assert!(matches!(error, CallError::Deadline { .. }), "{error:?}");
+        }
+    }
+}

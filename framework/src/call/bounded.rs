@@ -66,3 +66,51 @@ fn trailers(status: &Status) -> Result<HeaderMap, Status> {
     status.add_header(&mut trailers)?;
     Ok(trailers)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use futures_util::{StreamExt, stream};
+    use http_body_util::{BodyExt, StreamBody};
+    use tonic::Code;
+
+    use super::*;
+
+    /// A body of one frame that never ends.
+    fn endless() -> impl Body<Data = Bytes, Error = BoxError> {
+        let one = Ok(Frame::data(Bytes::from_static(b"one")));
+        StreamBody::new(stream::iter([one]).chain(stream::pending()))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_serves_says_so_in_the_trailers() {
+        let deadline = Instant::now() + Duration::from_secs(2);
+        let collected = Box::pin(Bounded::new(endless(), deadline, Side::Server)).collect().await.unwrap();
+        assert_eq!(Instant::now().duration_since(deadline).as_millis() / 10, 0);
+        assert_eq!(collected.trailers().unwrap()["grpc-status"], "4");
+        assert_eq!(collected.to_bytes(), "one");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_reads_is_told_by_an_error() {
+        let deadline = Instant::now() + Duration::from_secs(2);
+        let mut body = Box::pin(Bounded::new(endless(), deadline, Side::Client));
+        assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "one");
+        let error = body.frame().await.unwrap().unwrap_err();
+        assert_eq!(error.downcast::<Status>().unwrap().code(), Code::DeadlineExceeded);
+        assert!(body.frame().await.is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_that_always_has_more_ends_too() {
+        let frames = stream::repeat_with(|| Ok::<_, BoxError>(Frame::data(Bytes::from_static(b"more"))));
+        let paced = frames.then(async |frame| {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            frame
+        });
+        let deadline = Instant::now() + Duration::from_secs(2);
+        let bounded = Bounded::new(StreamBody::new(paced), deadline, Side::Server);
+        assert!(Box::pin(bounded).collect().await.unwrap().trailers().is_some());
+    }
+}

@@ -148,7 +148,8 @@ mod tests {
         ] {
             let problem = check(text).unwrap_err();
             assert_eq!((problem.status().as_u16(), problem.detail_text()), (400, Some(detail)));
-            assert!(problem.errors().iter().all(|error| error.field == "a"), "{problem}");
+            // No way of ten thousand steps.
+            assert!(problem.errors().iter().all(|error| error.field.len() < 10), "{problem}");
         }
     }
 }

@@ -135,12 +135,13 @@ async fn unfinished(head: &str, pieces: &[(&str, u64)]) -> (String, u64) {
             }
             tokio::time::sleep(Duration::from_secs(pause_seconds)).await;
         }
-        std::future::pending().await
+        std::future::pending::<()>().await;
     };
     let mut answer = String::new();
     tokio::select! {
         read = reading.read_to_string(&mut answer) => { read.unwrap(); }
-        () = write => panic!("the server went away"),
+        () = write => unreachable!(),
+        () = tokio::time::sleep(Duration::from_secs(3600)) => panic!("the server waits for ever"),
     }
     (answer, before.elapsed().as_secs())
 }

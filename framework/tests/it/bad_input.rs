@@ -4,10 +4,8 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Poll, ready};
 
 use axum::Router;
 use axum::body::Body;
@@ -15,7 +13,7 @@ use axum::extract::Request;
 use axum::middleware::map_request;
 use axum::routing::{get, post};
 use bytes::Bytes;
-use http_body::{Frame, SizeHint};
+use http_body_util::BodyExt;
 use samspill::extract::Json;
 use samspill::test;
 use serde::{Deserialize, Serialize};
@@ -35,36 +33,19 @@ struct Ask {
     labels: HashMap<String, u32>,
 }
 
-/// A body that counts its bytes.
-struct Counted {
-    body: Body,
-    seen: Arc<AtomicUsize>,
-}
-
-impl http_body::Body for Counted {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        let this = self.get_mut();
-        let frame = ready!(Pin::new(&mut this.body).poll_frame(context));
-        let data = frame.as_ref().and_then(|frame| frame.as_ref().ok()?.data_ref());
-        this.seen.fetch_add(data.map_or(0, Bytes::len), Ordering::Relaxed);
-        Poll::Ready(frame)
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
 /// A server, and how many bytes of bodies have been taken off its connections.
 async fn server() -> (test::Server, Arc<AtomicUsize>) {
     let seen = Arc::new(AtomicUsize::new(0));
     let counter = Arc::clone(&seen);
     let count = map_request(move |request: Request| {
         let seen = Arc::clone(&counter);
-        async move { request.map(|body| Body::new(Counted { body, seen })) }
+        async move {
+            request.map(|body| {
+                Body::new(body.inspect_frame(move |frame| {
+                    seen.fetch_add(frame.data_ref().map_or(0, Bytes::len), Ordering::Relaxed);
+                }))
+            })
+        }
     });
     let router = Router::new()
         .route("/json", post(async |Json(ask): Json<Ask>| ask.labels.len().to_string()))

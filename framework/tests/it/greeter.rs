@@ -94,10 +94,10 @@ pub(crate) async fn greet(channel: &Channel, call: &Call, path: &'static str, na
     answer.map(Response::into_inner)
 }
 
-pub(crate) async fn count(channel: &Channel, call: &Call, what: &str) -> Words {
+pub(crate) async fn count(channel: &Channel, call: &Call) -> Words {
     let mut caller = Caller::new(channel.call(call));
     caller.ready().await.unwrap();
     let path = PathAndQuery::from_static("/test.v1.Greeter/Count");
-    let answer = caller.server_streaming(Request::new(what.to_owned()), path, Codec::default()).await.unwrap();
+    let answer = caller.server_streaming(Request::new(String::new()), path, Codec::default()).await.unwrap();
     answer.into_inner().boxed()
 }

@@ -26,7 +26,7 @@ async fn grpc_and_http_share_a_port() {
 #[tokio::test]
 async fn a_stream_arrives_with_its_trailers() {
     let server = server().await;
-    let words: Vec<_> = count(&server.channel(), &test::call(), "")
+    let words: Vec<_> = count(&server.channel(), &test::call())
         .await
         .map(|word| word.map_err(|status: Status| status.code()))
         .collect()

@@ -12,7 +12,8 @@ use samspill::{Call, JwtAlgorithm, JwtError, JwtSettings, Problem, test};
 use samspill_net::clock;
 use serde_json::{Value, json};
 
-use crate::support::{parts, say};
+use crate::greeter::GreeterServer;
+use crate::support::{parts, raw_rpc, say};
 
 const ISSUER: &str = "https://login.example";
 const AUDIENCE: &str = "invoicing";
@@ -292,4 +293,18 @@ async fn the_token_is_forwarded_to_nobody() {
     assert_eq!(answer.text().await.unwrap(), "false");
     near.stop().await;
     far.stop().await;
+}
+
+#[tokio::test]
+async fn over_grpc_a_token_that_does_not_count_is_unauthenticated() {
+    let keys = Keys::new();
+    let service = test::service("test", []).jwt(keys.settings()).grpc(GreeterServer);
+    let server = test::Server::start(service, Router::new()).await;
+    let token = keys.ec_signs(&claims(json!({})));
+    for (token, status) in [(token.as_str(), "0"), ("x", "16")] {
+        let authorization = format!("Bearer {token}");
+        let headers = [("authorization", authorization.as_str())];
+        assert_eq!(raw_rpc(&server, "/test.v1.Greeter/Greet", &headers, "Ada").await, status);
+    }
+    server.stop().await;
 }

@@ -4,9 +4,11 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::Full;
+use http::Request;
+use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use samspill::test;
 use samspill_net::{connect, task};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -53,4 +55,20 @@ pub(crate) fn drop_signal() -> (oneshot::Sender<()>, impl Future<Output = ()>) {
         tokio::time::timeout(GENEROUS, dropped).await.expect("the handler is dropped").expect_err("it never sends");
     };
     (held, dropped)
+}
+
+/// Calls a gRPC method that takes a text, with these headers: its `grpc-status`, as it is on the wire.
+pub(crate) async fn raw_rpc(server: &test::Server, path: &str, headers: &[(&str, &str)], text: &str) -> String {
+    let (mut sender, driving) = http2(server.address()).await;
+    let length = u8::try_from(text.len()).unwrap();
+    let mut message = vec![0, 0, 0, 0, length + 2, 10, length];
+    message.extend_from_slice(text.as_bytes());
+    let request = Request::post(server.url(path)).header("content-type", "application/grpc").header("te", "trailers");
+    let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+    let answer = sender.send_request(request.body(Full::new(message.into())).unwrap()).await.unwrap();
+    let head = answer.headers().clone();
+    let trailers = answer.into_body().collect().await.unwrap().trailers().cloned();
+    drop(sender);
+    driving.await.unwrap().unwrap();
+    trailers.unwrap_or(head)["grpc-status"].to_str().unwrap().to_owned()
 }
