@@ -68,7 +68,7 @@ mod error;
 
 pub mod test;
 
-pub use call::Call;
+pub use call::{Call, JwtAlgorithm, JwtError, JwtSettings, Principal, Priority, Subject};
 pub use channel::{CallChannel, Channel};
 pub use client::{Answer, CallError, Client, ClientRequest};
 pub use contract::ApiError;

@@ -4,8 +4,10 @@ use std::convert::Infallible;
 use std::io::{ErrorKind, Write as _};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use axum::response::IntoResponse;
+use samspill_net::drain::{self, Drain};
 use samspill_net::inherited::Descriptors;
 use samspill_net::{Listener, UnixListener};
 use samspill_observability::telemetry;
@@ -17,7 +19,7 @@ use crate::client::Transport;
 use crate::contract::{ApiRouter, Contract};
 use crate::server::{self, App, DescriptorsError, GrpcServices, Signals, Socket};
 use crate::settings::{Arguments, Environment, Outside, SettingsError, Sources};
-use crate::{Call, Channel, Client, Error, observe, problem};
+use crate::{Call, Channel, Client, Error, JwtSettings, observe, problem};
 
 /// The port of a service that nobody gave one.
 const DEFAULT_PORT: u16 = 8080;
@@ -46,6 +48,9 @@ pub struct Service {
     outside: Outside,
     transport: Transport,
     grpc: GrpcServices,
+    jwt: Option<Arc<JwtSettings>>,
+    /// One for all that the service does.
+    drain: Arc<Drain>,
     /// Whether this is the process's own service, which takes the sockets that the process was given.
     is_process: bool,
 }
@@ -85,6 +90,8 @@ impl Service {
             outside: Outside::default(),
             transport: Transport::new(None),
             grpc: GrpcServices::default(),
+            jwt: None,
+            drain: Arc::new(drain::channel().0),
             is_process: false,
         }
     }
@@ -255,14 +262,28 @@ impl Service {
         self
     }
 
+    /// Says whose bearer tokens count. A request with another token is refused with 401, and one without a token has no
+    /// subject: a handler that needs one calls [`Call::require_subject`].
+    ///
+    /// Without this, `Authorization` is none of the framework's business.
+    #[must_use]
+    pub fn jwt(mut self, settings: JwtSettings) -> Self {
+        self.jwt = Some(Arc::new(settings));
+        self
+    }
+
     /// Serves until SIGTERM or SIGINT, then finishes what is begun and returns.
     ///
     /// Everything is served on every port given: the sockets of `LISTEN_FDS`, else `PORT` and each `PORT_<NAME>` on all
     /// addresses, else 127.0.0.1:8080. HTTP/1.1 and HTTP/2 in clear text are told apart by their first bytes.
-    /// `/livez` and `/readyz` are answered by the server itself.
+    /// `/livez`, `/readyz` and `/startupz` are answered by the server itself.
     ///
-    /// The drain: `/readyz` says 503, idle connections are closed, others with their last answer, and after 25 s all
-    /// that is left is cut. A second signal cuts at once.
+    /// Of each connection it expects: its first byte and a whole head within 10 s each (408), at most 64 KiB and 100
+    /// headers (414, 431), at most 2 MiB of body (413) that comes at 1 KiB/s or more and never pauses for 30 s while a handler
+    /// waits for it (408; gRPC is left to its own deadlines), and a next request within 75 s.
+    ///
+    /// The drain: `/readyz` says 503, idle connections are closed, others with their last answer,
+    /// [detached](Call::detach) work is waited for, and after 25 s all that is left is cut. A second signal cuts at once.
     ///
     /// # Errors
     /// A socket that cannot be had, or [`descriptors`](Self::descriptors) that are none. [`settings`](Self::settings) has
@@ -272,7 +293,7 @@ impl Service {
         let app = self.app(router.into())?;
         let stop = Signals::install()?;
         let sockets = self.listeners().await?.into_iter().map(Socket::Tcp).collect();
-        server::serve(sockets, app, stop).await;
+        server::serve(sockets, app, self.drain, stop).await;
         Ok(())
     }
 
@@ -291,8 +312,17 @@ impl Service {
         let app = self.app(router.into())?.without_spans();
         let stop = Signals::install()?;
         let socket = Socket::Unix(UnixListener::from_std(listener)?);
-        server::serve(vec![socket], app, stop).await;
+        server::serve(vec![socket], app, self.drain, stop).await;
         Ok(())
+    }
+
+    /// The same service, which ends on its own.
+    pub(crate) fn with_own_drain(self) -> Self {
+        Self { drain: Arc::new(drain::channel().0), ..self }
+    }
+
+    pub(crate) fn drain(&self) -> Arc<Drain> {
+        Arc::clone(&self.drain)
     }
 
     pub(crate) fn app(&self, router: ApiRouter) -> Result<App, DescriptorsError> {
@@ -303,8 +333,9 @@ impl Service {
         Surroundings {
             in_mesh: self.outside.outbound.is_some(),
             database_system: self.database_system(),
-            drain: None,
+            drain: Some(Arc::clone(&self.drain)),
             has_spans: true,
+            jwt: self.jwt.clone(),
         }
     }
 

@@ -83,10 +83,12 @@ impl Server {
             .unwrap_or_else(|error| panic!("no port is free: {error}"));
         let address = listener.local_addr();
         let (asks_to_stop, asked) = mpsc::unbounded_channel();
+        // A test may start several servers of one service; they do not drain together.
+        let service = service.with_own_drain();
         let app = service.app(router.into());
         let app = app.unwrap_or_else(|error| panic!("{}", samspill_observability::chain(&error)));
         let sockets = vec![Socket::Tcp(listener)];
-        let serving = task::spawn("test server", server::serve(sockets, app, Signals::Test(asked)));
+        let serving = task::spawn("test server", server::serve(sockets, app, service.drain(), Signals::Test(asked)));
         Self { address, asks_to_stop, serving }
     }
 

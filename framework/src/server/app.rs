@@ -10,20 +10,18 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderValue, StatusCode, Version, header};
 use http_body::Body as _;
-use samspill_net::drain::DrainWatch;
+use samspill_net::drain::Drain;
 use tower::{ServiceBuilder, ServiceExt};
 use tower_http::catch_panic::CatchPanicLayer;
 use tracing::{Instrument, Span};
 
+use super::body::Paced;
 use super::grpc::{self, DescriptorsError, GrpcServices};
-use crate::call::Surroundings;
+use super::limits::BODY_LIMIT_BYTES;
+use crate::call::{self, Bounded, Protocol, Refusal, Surroundings};
 use crate::contract::{self, ApiRouter, Refused, Versions};
 use crate::observe::{self, Observed, Side};
 use crate::{Call, Problem};
-
-/// More than this of a request's body is refused, unless the route says otherwise. In bytes; axum's own default, said
-/// here because it is promised.
-const BODY_LIMIT_BYTES: usize = 2 * 1024 * 1024;
 
 /// The router and the gRPC services. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -56,8 +54,8 @@ impl App {
     }
 
     /// The same, wrapped in our layers, for a server that can drain.
-    pub(crate) fn draining_with(self, drain: &DrainWatch) -> Self {
-        let surroundings = Surroundings { drain: Some(drain.clone()), ..self.surroundings };
+    pub(crate) fn draining_with(self, drain: &Arc<Drain>) -> Self {
+        let surroundings = Surroundings { drain: Some(Arc::clone(drain)), ..self.surroundings };
         // Outermost first. They are inside of the routers, where the matched route is known.
         let http = self.http.layer(
             ServiceBuilder::new()
@@ -71,7 +69,7 @@ impl App {
                 .layer(CatchPanicLayer::custom(|panic: Box<dyn Any + Send>| rpc_panicked(&*panic))),
         );
         // Outside of the layers, like `/livez`: whoever asks how a service is makes no span.
-        let grpc = grpc.merge(grpc::with_drain(self.added, drain));
+        let grpc = grpc.merge(grpc::with_drain(self.added, &drain.watch()));
         let versions = self.versions;
         Self { http: http.with_state(()), grpc: grpc.with_state(()), versions, added: Router::new(), surroundings }
     }
@@ -81,9 +79,10 @@ impl App {
         let is_rpc = is_grpc(request.headers());
         let is_http2 = request.version() == Version::HTTP_2;
         let drain = self.surroundings.drain;
-        let is_draining = || drain.as_ref().is_some_and(DrainWatch::is_draining);
+        let is_draining = || drain.as_ref().is_some_and(|drain| drain.is_draining());
         let answered = match request.uri().path() {
-            "/livez" if !is_rpc => Ok(StatusCode::OK.into_response()),
+            // Whoever is asked here serves already: before, nobody listens.
+            "/livez" | "/startupz" if !is_rpc => Ok(StatusCode::OK.into_response()),
             "/readyz" if !is_rpc && is_draining() => Ok(StatusCode::SERVICE_UNAVAILABLE.into_response()),
             "/readyz" if !is_rpc => Ok(StatusCode::OK.into_response()),
             _ if is_rpc => self.grpc.oneshot(request).await,
@@ -112,41 +111,75 @@ pub(super) fn is_grpc(headers: &HeaderMap) -> bool {
     kind.strip_prefix(b"application/grpc").is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';')))
 }
 
-/// One SERVER span per request, the [`Call`], and problems with the trace's id.
+/// One SERVER span per request, the [`Call`] and its deadline, and problems with the trace's id.
 async fn observe_http(State(surroundings): State<Surroundings>, request: Request, next: Next) -> Response {
     let (mut parts, body) = request.into_parts();
+    let is_http2 = parts.version == Version::HTTP_2;
     let route = parts.extensions.get::<MatchedPath>().map(MatchedPath::as_str);
     let span = if surroundings.has_spans { observe::http_server_span(&parts, route) } else { Span::none() };
-    let call = Call::of_request(&parts.headers, span.clone(), &surroundings);
+    let (call, refusal) = Call::of_request(&parts.headers, Protocol::Http, span.clone(), &surroundings);
     parts.extensions.insert(call.clone());
     let refused = parts.extensions.remove::<Refused>();
     let request = Request::from_parts(parts, body);
     let by_header = contract::stated_by_header(&request);
 
-    let response = match refused {
-        Some(Refused(problem)) => problem.into_response(),
-        None => next.run(request).instrument(span.clone()).await,
+    let answered = match (refusal, refused) {
+        (Some(refusal), _) => Err(refusal),
+        (None, Some(Refused(problem))) => Ok(problem.into_response()),
+        (None, None) => {
+            let request = request.map(|body| Paced::wrap(body, &call));
+            in_time(&call, next.run(request)).instrument(span.clone()).await
+        }
     };
-    let mut response = complete(response, &call);
+    let mut response = complete(answered.unwrap_or_else(IntoResponse::into_response), &call);
+    let status = response.status();
+    let headers = response.headers_mut();
     if let Some(version) = by_header {
-        contract::vary(response.headers_mut(), version);
+        contract::vary(headers, version);
     }
-    observe::http_answered(&span, response.status());
+    if status == StatusCode::UNAUTHORIZED && surroundings.jwt.is_some() {
+        // RFC 9110 §11.6.1: a 401 says how to do better.
+        headers.entry(header::WWW_AUTHENTICATE).or_insert(HeaderValue::from_static("Bearer"));
+    }
+    if status == StatusCode::REQUEST_TIMEOUT && !is_http2 {
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    observe::http_answered(&span, status);
     response.map(|body| Body::new(Observed::http(body, span)))
 }
 
-/// One SERVER span per RPC, and the [`Call`].
+/// One SERVER span per RPC, the [`Call`] and its deadline.
 async fn observe_rpc(State(surroundings): State<Surroundings>, request: Request, next: Next) -> Response {
     let (mut parts, body) = request.into_parts();
     // A method of a service that is not here is a stranger's word: no name for a span.
     let is_known = parts.extensions.get::<MatchedPath>().is_some();
     let method = if is_known { parts.uri.path().trim_start_matches('/') } else { "_OTHER" };
     let span = if surroundings.has_spans { observe::rpc_server_span(&parts, method) } else { Span::none() };
-    parts.extensions.insert(Call::of_request(&parts.headers, span.clone(), &surroundings));
+    let (call, refusal) = Call::of_request(&parts.headers, Protocol::Grpc, span.clone(), &surroundings);
+    parts.extensions.insert(call.clone());
 
-    let response = next.run(Request::from_parts(parts, body)).instrument(span.clone()).await;
+    let answered = match refusal {
+        Some(refusal) => Err(refusal),
+        None => in_time(&call, next.run(Request::from_parts(parts, body))).instrument(span.clone()).await,
+    };
+    let response = answered.unwrap_or_else(|refusal| refusal.problem().to_status().into_http());
     observe::rpc_ended(&span, Side::Server, response.headers());
-    response.map(|body| Body::new(Observed::rpc(body, span, Side::Server)))
+    response.map(|body| match call.deadline() {
+        Some(deadline) => Body::new(Observed::rpc(Bounded::new(body, deadline, Side::Server), span, Side::Server)),
+        None => Body::new(Observed::rpc(body, span, Side::Server)),
+    })
+}
+
+/// The handler's answer, unless the deadline comes first. The handler is dropped then.
+async fn in_time(call: &Call, handler: impl Future<Output = Response>) -> Result<Response, Refusal> {
+    let response = tokio::select! {
+        biased;
+        response = handler => response,
+        () = call::passed(call.deadline()) => return Err(Refusal::DeadlinePassed),
+    };
+    // Whatever a handler makes of a body that broke off, the reason is known here.
+    let is_error = response.status().is_client_error() || response.status().is_server_error();
+    if call.is_stalled() && is_error { Err(Refusal::BodyStalled) } else { Ok(response) }
 }
 
 /// Makes a problem of an error that says nothing (axum's own 404, 405 and 413, or a handler's bare status), and
