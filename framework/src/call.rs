@@ -29,7 +29,7 @@ use samspill_observability::context::TraceContext;
 use samspill_observability::conventions::header::{
     BAGGAGE, GRPC_TIMEOUT, IDEMPOTENCY_KEY, SAMSPILL_ATTEMPT, SAMSPILL_TIMEOUT, TRACEPARENT, TRACESTATE,
 };
-use samspill_observability::telemetry;
+use samspill_observability::telemetry::{self, Remote};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tracing::Instrument;
@@ -131,6 +131,17 @@ impl Call {
         span: tracing::Span,
         surroundings: &Surroundings,
     ) -> (Self, Option<Refusal>) {
+        Self::of_remote(headers, &telemetry::extract(headers), protocol, span, surroundings)
+    }
+
+    /// The same, where the caller's place in its trace is known already.
+    pub(crate) fn of_remote(
+        headers: &HeaderMap,
+        remote: &Remote,
+        protocol: Protocol,
+        span: tracing::Span,
+        surroundings: &Surroundings,
+    ) -> (Self, Option<Refusal>) {
         let mut refusal = None;
         let deadline = deadline(headers, protocol).unwrap_or_else(|malformed| {
             refusal = Some(malformed);
@@ -144,7 +155,7 @@ impl Call {
             refusal = Some(Refusal::Late);
         }
         let peer = if surroundings.in_mesh { peer(headers) } else { None };
-        let incoming = TraceContext::parse(headers);
+        let incoming = remote.context();
         let call = Inner {
             trace: telemetry::context(&span).or(incoming),
             trace_id: OnceLock::new(),
