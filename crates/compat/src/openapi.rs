@@ -77,15 +77,40 @@ impl OpenApi {
         Ok(Self { root })
     }
 
-    /// All differences, those of one operation together.
+    /// All differences between two states of one version, those of one operation together.
     #[must_use]
     pub fn compare(old: &Self, new: &Self) -> Vec<Change> {
+        Self::differences(old, new, ("", ""))
+    }
+
+    /// All differences between two versions: `/v1/quotes` of the one is `/v2/quotes` of the other, if all paths begin like that.
+    #[must_use]
+    pub fn compare_versions(old: &Self, new: &Self) -> Vec<Change> {
+        let prefixes = (old.version_prefix(), new.version_prefix());
+        match prefixes {
+            (Some(before), Some(after)) => Self::differences(old, new, (&before, &after)),
+            _ => Self::compare(old, new),
+        }
+    }
+
+    fn differences(old: &Self, new: &Self, prefixes: (&str, &str)) -> Vec<Change> {
         let mut comparison = Comparison::new(&old.root, &new.root);
-        comparison.documents();
+        comparison.documents(prefixes);
         let mut changes = comparison.finish();
         changes.sort_by(|a, b| (&a.steps, a.rule, &a.pointer).cmp(&(&b.steps, b.rule, &b.pointer)));
         changes.dedup();
         changes
+    }
+
+    /// `/v2`, where every path begins with it.
+    fn version_prefix(&self) -> Option<String> {
+        let mut paths = self.root.get("paths")?.as_object()?.keys();
+        let prefix = format!("/{}", paths.next()?.split('/').nth(1)?);
+        let is_version =
+            prefix.strip_prefix("/v").is_some_and(|n| !n.is_empty() && n.bytes().all(|c| c.is_ascii_digit()));
+        let begins =
+            |path: &String| path.strip_prefix(&prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+        (is_version && paths.all(begins)).then_some(prefix)
     }
 
     /// `info.title`.
@@ -97,7 +122,7 @@ impl OpenApi {
     /// How many verbs and paths it has.
     #[must_use]
     pub fn operations(&self) -> usize {
-        operations(&Found::root(&self.root)).len()
+        operations(&Found::root(&self.root), "").len()
     }
 
     /// What `x-samspill-deprecated` says, at the top or in `info`.

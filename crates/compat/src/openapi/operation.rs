@@ -17,14 +17,15 @@ pub(super) struct Operation<'a> {
     found: Found<'a>,
 }
 
-/// By verb, and by path without the names of its parameters: these are not on the wire.
-pub(super) fn operations<'a>(root: &Found<'a>) -> BTreeMap<(String, &'static str), Operation<'a>> {
+/// By verb, and by path without `prefix` and the names of its parameters: these are not on the wire.
+pub(super) fn operations<'a>(root: &Found<'a>, prefix: &str) -> BTreeMap<(String, &'static str), Operation<'a>> {
     let mut operations = BTreeMap::new();
     for (path, item) in root.get("paths").into_iter().flat_map(|paths| paths.members().collect::<Vec<_>>()) {
         let item = item.resolve(root.value);
         for verb in VERBS {
             if let Some(found) = item.get(verb) {
-                operations.insert((unnamed(path), verb), Operation { path, item: item.clone(), found });
+                let key = (unnamed(path.strip_prefix(prefix).unwrap_or(path)), verb);
+                operations.insert(key, Operation { path, item: item.clone(), found });
             }
         }
     }
@@ -49,13 +50,25 @@ fn names(path: &str) -> Vec<&str> {
 }
 
 impl<'a> Comparison<'a> {
-    pub(super) fn documents(&mut self) {
+    /// `prefixes` begin the paths of either document and are no difference.
+    pub(super) fn documents(&mut self, prefixes: (&str, &str)) {
         let (old, new) = (Found::root(self.old), Found::root(self.new));
         self.document(&old, &new);
-        let (before, mut after) = (operations(&old), operations(&new));
+        let (before, mut after) = (operations(&old, prefixes.0), operations(&new, prefixes.1));
         for (key, operation) in before {
             match after.remove(&key) {
-                Some(other) => self.operation(key.1, &operation, &other),
+                Some(other) => {
+                    let path = |operation: &Operation<'a>, prefix| {
+                        operation.path.strip_prefix(prefix).unwrap_or(operation.path)
+                    };
+                    if path(&operation, prefixes.0) != path(&other, prefixes.1) {
+                        let pointer = join("#/paths", other.path);
+                        let was_is = (Some(operation.path.to_owned()), Some(other.path.to_owned()));
+                        let steps = [title(key.1, other.path)];
+                        self.tell(Rule::DocumentationChanged, Effect::Documentation, pointer, &steps, was_is);
+                    }
+                    self.operation(key.1, &operation, &other);
+                }
                 None => {
                     let steps = [title(key.1, operation.path)];
                     let effect = Effect::CompatibleForService;
@@ -97,11 +110,6 @@ impl<'a> Comparison<'a> {
 
     fn operation(&mut self, verb: &str, old: &Operation<'a>, new: &Operation<'a>) {
         let steps = vec![title(verb, new.path)];
-        if old.path != new.path {
-            let pointer = join("#/paths", new.path);
-            let was_is = (Some(old.path.to_owned()), Some(new.path.to_owned()));
-            self.tell(Rule::DocumentationChanged, Effect::Documentation, pointer, &steps, was_is);
-        }
         self.documentation(&old.found, &new.found, &["operationId", "tags", "links"], &steps);
         self.member(Rule::SecurityChanged, "security", &old.found, &new.found, &steps);
         self.servers(&old.item, &new.item, &steps);

@@ -175,6 +175,15 @@ fn a_path_parameter_may_have_another_name() {
 }
 
 #[test]
+fn two_versions_are_compared_without_their_numbers() {
+    let text = document().to_string().replace("/v2/", "/v3/");
+    let next: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(OpenApi::compare_versions(&parse(&document()), &parse(&next)), []);
+    let moved = compare(&document(), &next);
+    assert_eq!(moved.len(), 6, "within one version it is another path: {moved:?}");
+}
+
+#[test]
 fn parameters() {
     let get = "/paths/~1v2~1quotes/get";
     let limit = "#/paths/~1v2~1quotes/get/parameters/0";

@@ -11,7 +11,7 @@ use prost_types::{
 use super::Proto;
 use crate::{Change, Effect, Rule};
 
-/// Everything of a package, by its full name.
+/// Everything of a package, by its name in the package.
 #[derive(Default)]
 struct Names<'a> {
     messages: BTreeMap<String, &'a DescriptorProto>,
@@ -22,12 +22,12 @@ struct Names<'a> {
 impl<'a> Names<'a> {
     fn new(proto: &'a Proto) -> Self {
         let mut names = Self::default();
-        let full = |scope: &str, name: &str| if scope.is_empty() { name.to_owned() } else { format!("{scope}.{name}") };
+        let full = |scope: &str, name: &str| format!("{scope}.{name}");
         let mut pending = Vec::new();
         for file in &proto.files {
-            names.services.extend(file.service.iter().map(|service| (full(&proto.package, service.name()), service)));
-            names.enums.extend(file.enum_type.iter().map(|list| (full(&proto.package, list.name()), list)));
-            pending.extend(file.message_type.iter().map(|message| (full(&proto.package, message.name()), message)));
+            names.services.extend(file.service.iter().map(|service| (service.name().to_owned(), service)));
+            names.enums.extend(file.enum_type.iter().map(|list| (list.name().to_owned(), list)));
+            pending.extend(file.message_type.iter().map(|message| (message.name().to_owned(), message)));
         }
         while let Some((name, message)) = pending.pop() {
             names.enums.extend(message.enum_type.iter().map(|list| (full(&name, list.name()), list)));
@@ -38,18 +38,20 @@ impl<'a> Names<'a> {
     }
 }
 
+/// Names are compared without the package: a next version has another one.
 struct Comparison<'a> {
+    old_package: &'a str,
     package: &'a str,
     changes: Vec<Change>,
 }
 
 pub(super) fn packages(old: &Proto, new: &Proto) -> Vec<Change> {
-    let mut comparison = Comparison { package: &old.package, changes: Vec::new() };
+    let mut comparison = Comparison { old_package: &old.package, package: &new.package, changes: Vec::new() };
     let (before, after) = (Names::new(old), Names::new(new));
     for (name, was) in &before.services {
         match after.services.get(name) {
             Some(is) => comparison.services(name, was, is),
-            None => comparison.removed(Rule::ServiceRemoved, name),
+            None => comparison.removed(Rule::ServiceRemoved, "service", name),
         }
     }
     for (name, was) in &before.messages {
@@ -57,27 +59,29 @@ pub(super) fn packages(old: &Proto, new: &Proto) -> Vec<Change> {
             Some(is) => comparison.messages(name, was, is),
             // A map's entry goes with its field, which is told.
             None if is_map_entry(was) => {}
-            None => comparison.removed(Rule::MessageRemoved, name),
+            None => comparison.removed(Rule::MessageRemoved, "message", name),
         }
     }
     for (name, was) in &before.enums {
         match after.enums.get(name) {
             Some(is) => comparison.enums(name, was, is),
-            None => comparison.removed(Rule::EnumRemoved, name),
+            None => comparison.removed(Rule::EnumRemoved, "enum", name),
         }
     }
-    let messages = after.messages.iter().filter(|(_, message)| !is_map_entry(message)).map(|(name, _)| name);
-    let added = messages.filter(|name| !before.messages.contains_key(*name)).map(|name| (Rule::MessageAdded, name));
-    let enums = after.enums.keys().filter(|name| !before.enums.contains_key(*name)).map(|name| (Rule::EnumAdded, name));
-    let services = after.services.keys().filter(|name| !before.services.contains_key(*name));
-    for (rule, name) in added.chain(enums).chain(services.map(|name| (Rule::ServiceAdded, name))) {
-        comparison.tell(rule, Effect::CompatibleForCallers, name, None, None, None);
+    for (name, _) in after.messages.iter().filter(|(_, message)| !is_map_entry(message)) {
+        comparison.added(Rule::MessageAdded, "message", name, before.messages.contains_key(name));
+    }
+    for name in after.enums.keys() {
+        comparison.added(Rule::EnumAdded, "enum", name, before.enums.contains_key(name));
+    }
+    for name in after.services.keys() {
+        comparison.added(Rule::ServiceAdded, "service", name, before.services.contains_key(name));
     }
     comparison.changes
 }
 
 impl Comparison<'_> {
-    /// `owner` is a full name; `member` stands below it.
+    /// `owner` is a name in the package; `member` stands below it.
     fn tell(
         &mut self,
         rule: Rule,
@@ -87,14 +91,28 @@ impl Comparison<'_> {
         was: Option<String>,
         is: Option<String>,
     ) {
-        let short = owner.strip_prefix(self.package).map_or(owner, |rest| rest.trim_start_matches('.'));
-        let steps = std::iter::once(short).chain(member).map(str::to_owned).collect();
-        let pointer = member.map_or_else(|| owner.to_owned(), |member| format!("{owner}.{member}"));
+        let steps = std::iter::once(owner).chain(member).map(str::to_owned).collect();
+        // What is gone has its name in the older package.
+        let package = if is.is_none() && was.is_some() { self.old_package } else { self.package };
+        let parts = [Some(package), Some(owner), member].into_iter().flatten().filter(|part| !part.is_empty());
+        let pointer = parts.collect::<Vec<_>>().join(".");
         self.changes.push(Change { rule, effect, pointer, steps, was, is });
     }
 
-    fn removed(&mut self, rule: Rule, name: &str) {
-        self.tell(rule, Effect::CompatibleForService, name, None, None, None);
+    /// Whether two names of types mean the same one, each in its package.
+    fn is_same(&self, was: &str, is: &str) -> bool {
+        was == is
+            || matches!((local(self.old_package, was), local(self.package, is)), (Some(was), Some(is)) if was == is)
+    }
+
+    fn removed(&mut self, rule: Rule, kind: &str, name: &str) {
+        self.tell(rule, Effect::CompatibleForService, name, None, Some(format!("{kind} {name}")), None);
+    }
+
+    fn added(&mut self, rule: Rule, kind: &str, name: &str, was_there: bool) {
+        if !was_there {
+            self.tell(rule, Effect::CompatibleForCallers, name, None, None, Some(format!("{kind} {name}")));
+        }
     }
 
     fn services(&mut self, owner: &str, old: &ServiceDescriptorProto, new: &ServiceDescriptorProto) {
@@ -105,7 +123,9 @@ impl Comparison<'_> {
                 continue;
             };
             let (before, after) = (Some(rpc(was)), Some(rpc(is)));
-            if (was.input_type(), was.output_type()) != (is.input_type(), is.output_type()) {
+            let (takes, returns) =
+                (self.is_same(was.input_type(), is.input_type()), self.is_same(was.output_type(), is.output_type()));
+            if !takes || !returns {
                 self.tell(Rule::RpcTypeChanged, Effect::Breaking, owner, Some(name), before.clone(), after.clone());
             }
             if (was.client_streaming(), was.server_streaming()) != (is.client_streaming(), is.server_streaming()) {
@@ -153,14 +173,14 @@ impl Comparison<'_> {
         (old, was): (&DescriptorProto, &FieldDescriptorProto),
         (new, is): (&DescriptorProto, &FieldDescriptorProto),
     ) {
-        let type_of = |field: &FieldDescriptorProto| (field.r#type(), field.type_name().to_owned());
         let label = |field: &FieldDescriptorProto| (field.label(), field.proto3_optional());
         let oneof = |message: &DescriptorProto, field: &FieldDescriptorProto| {
             let index = field.oneof_index.filter(|_| !field.proto3_optional())?;
             let oneof = message.oneof_decl.get(usize::try_from(index).ok()?)?;
             Some(oneof.name().to_owned())
         };
-        let (renamed, retyped) = (was.name() != is.name(), type_of(was) != type_of(is));
+        let (renamed, retyped) =
+            (was.name() != is.name(), was.r#type() != is.r#type() || !self.is_same(was.type_name(), is.type_name()));
         let rules = [
             (renamed && retyped, Rule::FieldNumberReused),
             (renamed && !retyped, Rule::FieldRenamed),
@@ -246,6 +266,12 @@ impl Comparison<'_> {
             self.tell(Rule::DocumentationChanged, Effect::Documentation, owner, Some(member), word(was), word(is));
         }
     }
+}
+
+/// `.shop.v1.Parcel` is `Parcel` in `shop.v1`. Of another package: `None`.
+fn local<'a>(package: &str, name: &'a str) -> Option<&'a str> {
+    let name = name.strip_prefix('.')?;
+    if package.is_empty() { Some(name) } else { name.strip_prefix(package)?.strip_prefix('.') }
 }
 
 fn is_map_entry(message: &DescriptorProto) -> bool {

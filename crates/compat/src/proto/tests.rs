@@ -190,6 +190,15 @@ fn what_is_gone_is_told() {
 }
 
 #[test]
+fn two_versions_are_compared_without_their_packages() {
+    let next = FILE.replace("shop.v1", "shop.v2").replace("uint32 grams", "uint64 grams");
+    let next = Proto::compile(&sources(&next), &[]).unwrap().remove("shop.v2").unwrap();
+    let changes = Proto::compare(&package(FILE), &next);
+    let told: Vec<_> = changes.iter().map(|change| (change.rule, change.pointer.as_str())).collect();
+    assert_eq!(told, [(Rule::FieldTypeChanged, "shop.v2.Parcel.grams")]);
+}
+
+#[test]
 fn was_and_is_are_written_as_in_the_file() {
     let changes =
         Proto::compare(&package(FILE), &package(&FILE.replace("repeated string notes", "optional string notes")));
