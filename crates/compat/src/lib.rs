@@ -14,10 +14,10 @@
 //!     let text = format!(r#"{{"openapi": "3.0.3", "info": {{}}, "paths": {{"{path}": {{"get": {{"responses": {{}}}}}}}}}}"#);
 //!     OpenApi::parse(&text)
 //! };
-//! let changes = OpenApi::compare(&document("/v1/quotes")?, &document("/v1/offers")?);
+//! let changes = OpenApi::compare(&document("/v1/offers")?, &document("/v1/quotes")?);
 //! assert_eq!(changes[0].rule, Rule::OperationRemoved);
-//! assert_eq!(changes[0].pointer, "#/paths/~1v1~1quotes/get");
-//! assert_eq!(changes[0].place(), "GET /v1/quotes");
+//! assert_eq!(changes[0].pointer, "#/paths/~1v1~1offers/get");
+//! assert_eq!(changes[0].place(), "GET /v1/offers");
 //! assert_eq!(changes[1].rule, Rule::OperationAdded);
 //! # Ok::<(), samspill_compat::OpenApiError>(())
 //! ```
