@@ -61,7 +61,7 @@ impl<'a> Flat<'a> {
                     }
                     "required" => flat.required.extend(member.elements().filter_map(|name| name.value.as_str())),
                     "nullable" => flat.nullable |= member.value == &Value::Bool(true),
-                    "enum" if flat.values.is_none() => flat.values = Some(member.elements().collect()),
+                    "enum" | "const" if flat.values.is_none() => flat.values = constants(&part),
                     _ => flat.keyword(key, member),
                 }
             }
@@ -84,15 +84,14 @@ impl<'a> Flat<'a> {
     fn alternatives(&mut self, key: &'a str, list: Found<'a>, root: &'a Value) -> Option<Found<'a>> {
         let mut items: Vec<Found<'a>> = list.elements().map(|item| item.resolve(root)).collect();
         let all = items.len();
-        items.retain(|item| !is_null(item.value));
+        items.retain(|item| !is_null(item));
         self.nullable |= items.len() < all;
         if items.len() == 1 {
             return items.pop();
         }
-        let is_enum = !items.is_empty() && items.iter().all(|item| is_constant(item.value));
+        let is_enum = !items.is_empty() && items.iter().all(|item| is_constant(item));
         if is_enum && self.values.is_none() {
-            let values = items.iter().filter_map(|item| item.get("enum"));
-            self.values = Some(values.flat_map(|list| list.elements().collect::<Vec<_>>()).collect());
+            self.values = Some(items.iter().filter_map(constants).flatten().collect());
             for item in &items {
                 for key in ["type", "format"] {
                     if let Some((key, member)) = item.members().find(|(found, _)| *found == key) {
@@ -156,16 +155,20 @@ impl<'a> Flat<'a> {
     }
 }
 
+/// The values of `enum`, or that of `const`, which OpenAPI 3.0 has not and generators write all the same.
+fn constants<'a>(schema: &Found<'a>) -> Option<Vec<Found<'a>>> {
+    let listed = schema.get("enum").map(|list| list.elements().collect());
+    listed.or_else(|| schema.get("const").map(|value| vec![value]))
+}
+
 /// `{"enum": [null]}` and its kin: what Rust's `None` becomes beside a reference.
-fn is_null(schema: &Value) -> bool {
-    let only_null = |values: &Vec<Value>| !values.is_empty() && values.iter().all(Value::is_null);
-    schema.get("enum").and_then(Value::as_array).is_some_and(only_null)
-        || schema.get("type").and_then(Value::as_str) == Some("null")
+fn is_null(schema: &Found<'_>) -> bool {
+    let only_null = |values: Vec<Found<'_>>| !values.is_empty() && values.iter().all(|found| found.value.is_null());
+    constants(schema).is_some_and(only_null) || schema.text("type") == Some("null")
 }
 
 /// A schema of nothing but constants: an enum's variant with a description of its own.
-fn is_constant(schema: &Value) -> bool {
-    const MAY_HAVE: [&str; 6] = ["enum", "type", "format", "title", "description", "deprecated"];
-    let only = |members: &serde_json::Map<String, Value>| members.keys().all(|key| MAY_HAVE.contains(&key.as_str()));
-    schema.get("enum").is_some_and(Value::is_array) && schema.as_object().is_some_and(only)
+fn is_constant(schema: &Found<'_>) -> bool {
+    const MAY_HAVE: [&str; 7] = ["enum", "const", "type", "format", "title", "description", "deprecated"];
+    constants(schema).is_some() && schema.members().all(|(key, _)| MAY_HAVE.contains(&key))
 }

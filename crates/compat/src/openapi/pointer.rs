@@ -63,7 +63,7 @@ pub(super) fn join(pointer: &str, key: &str) -> String {
 }
 
 /// Members whose values are data, not parts of the description.
-const DATA: [&str; 4] = ["example", "examples", "default", "enum"];
+const DATA: [&str; 5] = ["example", "examples", "default", "enum", "const"];
 
 /// Members whose keys are names chosen by the author: there, `example` is a name like any other.
 const NAMED: [&str; 14] = [

@@ -170,6 +170,14 @@ impl<'a> Comparison<'a> {
     }
 
     fn schemas(&mut self, old: &Found<'a>, new: &Found<'a>, at: &At) {
+        // What is no schema at all is not looked into.
+        if [old, new].iter().any(|found| !found.value.is_object() && found.value != &ANYTHING) {
+            if old.value != new.value {
+                let was_is = (Some(short(old.value)), Some(short(new.value)));
+                self.tell(Rule::SchemaChanged, Effect::Breaking, new.pointer.clone(), &at.steps, was_is);
+            }
+            return;
+        }
         let (old, new) = (Flat::new(old, self.old), Flat::new(new, self.new));
         if !self.seen.insert((old.pointer.clone(), new.pointer.clone(), at.side)) {
             return;
@@ -184,8 +192,7 @@ impl<'a> Comparison<'a> {
         self.bounds(&old, &new, at);
         self.properties(&old, &new, at);
         self.additional_properties(&old, &new, at);
-        let items = |flat: &Flat<'a>| flat.get("items").cloned();
-        self.enqueue(items(&old), items(&new), &join(&new.pointer, "items"), at.step("each item"));
+        self.items(&old, &new, at);
         self.variants(&old, &new, at);
         self.remaining(&old, &new, at);
     }
@@ -446,6 +453,27 @@ impl<'a> Comparison<'a> {
         };
         let pointer = if new.said(KEYWORD).is_empty() { old.place(KEYWORD) } else { new.place(KEYWORD) };
         self.turn(rule, turn, pointer, at, (word(old), word(new)));
+    }
+
+    fn items(&mut self, old: &Flat<'a>, new: &Flat<'a>, at: &At) {
+        let (was, is) = (old.get("items"), new.get("items"));
+        let is_tuple = |items: Option<&Found<'a>>| items.is_some_and(|items| items.value.is_array());
+        if !is_tuple(was) || !is_tuple(is) {
+            let owner = join(&new.pointer, "items");
+            return self.enqueue(was.cloned(), is.cloned(), &owner, at.step("each item"));
+        }
+        // A list of schemas is JSON Schema's way for tuples. OpenAPI 3.0 has it not, and generators write it all the same.
+        let list =
+            |items: Option<&Found<'a>>| items.map(|items| items.elements().collect::<Vec<_>>()).unwrap_or_default();
+        let (was, is) = (list(was), list(is));
+        if was.len() != is.len() {
+            let count = |list: &[Found<'a>]| Some(format!("{} items", list.len()));
+            let was_is = (count(&was), count(&is));
+            return self.tell(Rule::SchemaChanged, Effect::Breaking, new.place("items"), &at.steps, was_is);
+        }
+        for (index, (was, is)) in was.into_iter().zip(is).enumerate() {
+            self.pending.push_back((was, is, at.step(format!("item {}", index + 1))));
+        }
     }
 
     fn variants(&mut self, old: &Flat<'a>, new: &Flat<'a>, at: &At) {

@@ -533,6 +533,37 @@ fn null_beside_a_reference_is_nullable() {
     }
 }
 
+/// Two members that OpenAPI 3.0 has not, which schemars writes for it all the same.
+#[test]
+fn constants_and_tuples() {
+    let speed = |schema: Value| edited(&[Set("/components/schemas/Speed", schema)]);
+    let described = json!({"oneOf": [{"type": "string", "const": "slow", "description": "by ship"}, {"type": "string", "enum": ["fast"]}]});
+    assert_eq!(compare(&document(), &speed(described)), []);
+    let rules =
+        |old: Value, new: Value| compare(&speed(old), &speed(new)).iter().map(|change| change.rule).collect::<Vec<_>>();
+    let constant = |value: &str| json!({"type": "string", "const": value});
+    assert_eq!(rules(constant("a"), json!({"type": "string", "enum": ["a"]})), []);
+    let other = [Rule::EnumValueAdded, Rule::EnumValueRemoved];
+    assert_eq!(rules(constant("a"), constant("b")), [other, other].concat(), "once for each side");
+
+    let tuple = |kinds: &[&str]| {
+        let items: Vec<Value> = kinds.iter().map(|kind| json!({"type": kind})).collect();
+        edited(&[Set("/components/schemas/Node/properties/place", json!({"type": "array", "items": items}))])
+    };
+    let told = |old: &Value, new: &Value| {
+        compare(old, new).iter().map(|change| (change.rule, change.place())).collect::<Vec<_>>()
+    };
+    let place = "POST /v2/quotes → answer 200 → route → place";
+    let pair = tuple(&["string", "integer"]);
+    assert_eq!(told(&pair, &tuple(&["string", "string"])), [(Rule::TypeChanged, format!("{place} → item 2"))]);
+    assert_eq!(told(&pair, &tuple(&["string"])), [(Rule::SchemaChanged, place.to_owned())]);
+    let list = edited(&[Set(
+        "/components/schemas/Node/properties/place",
+        json!({"type": "array", "items": {"type": "string"}}),
+    )]);
+    assert_eq!(told(&pair, &list), [(Rule::SchemaChanged, format!("{place} → each item"))]);
+}
+
 /// `serde(flatten)` moves properties into a part of an `allOf`; on the wire they are where they were.
 #[test]
 fn an_all_of_is_one_schema() {
