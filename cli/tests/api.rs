@@ -237,7 +237,7 @@ tracking/proto/shop/v1/shop.proto: 1 change refused
   field-removed: Parcel → grams
     at shop.v1.Parcel.grams
     uint32 grams = 2 → gone
-    instead: reserve its number and its name (`reserved 4; reserved \"grams\";`), or keep it with `[deprecated = true]`
+    instead: write `reserved` for its number and for its name, or keep it with `[deprecated = true]`
 ";
     assert_eq!((check.code, check.stdout.as_str()), (1, expected));
     write(folder, PROTO, SERVICE.replace("uint32 grams = 2;", "reserved 2; reserved \"grams\";"));

@@ -203,7 +203,7 @@ rules! {
         "keep it in {this}; leave it out of {next}";
     FieldRemoved "field-removed" refused,
         "a field is gone, and its number and name are not both reserved",
-        "reserve its number and its name (`reserved 4; reserved \"grams\";`), or keep it with `[deprecated = true]`";
+        "write `reserved` for its number and for its name, or keep it with `[deprecated = true]`";
     FieldRenamed "field-renamed" refused,
         "a field has another name, and so another key in JSON",
         "keep the name, or give the new one a number of its own and deprecate this one";
@@ -230,7 +230,7 @@ rules! {
         "keep it in {this}; leave it out of {next}";
     ConstantRemoved "constant-removed" refused,
         "a value of an enum is gone, and its number and name are not both reserved",
-        "reserve its number and its name (`reserved 4; reserved \"grams\";`), or keep it with `[deprecated = true]`";
+        "write `reserved` for its number and for its name, or keep it with `[deprecated = true]`";
     ConstantRenamed "constant-renamed" refused,
         "a value of an enum has another name, and so another text in JSON",
         "keep the name";
