@@ -226,7 +226,7 @@ impl<'a> Comparison<'a> {
         let compared =
             ["name", "in", "required", "style", "explode", "allowReserved", "allowEmptyValue", "content", "schema"];
         self.others(old, new, &compared, &steps);
-        self.enqueue(schema(old), schema(new), &join(&new.pointer, "schema"), At { steps, side: Side::Request });
+        self.enqueue(schema(old), schema(new), || At { steps, side: Side::Request });
     }
 
     fn request_body(&mut self, old: &Found<'a>, new: &Found<'a>, steps: &[String]) {
@@ -314,8 +314,7 @@ impl<'a> Comparison<'a> {
                 _ => {}
             }
             self.others(&header, &other, &["required", "schema"], &steps);
-            let owner = join(&other.pointer, "schema");
-            self.enqueue(header.get("schema"), other.get("schema"), &owner, At { steps, side: Side::Answer });
+            self.enqueue(header.get("schema"), other.get("schema"), || At { steps, side: Side::Answer });
         }
         for (name, header) in after {
             let steps = [steps, &[format!("header {name}")]].concat();
@@ -347,8 +346,7 @@ impl<'a> Comparison<'a> {
             let steps = steps(&name);
             self.documentation(&media, &other, &[], &steps);
             self.others(&media, &other, &["schema"], &steps);
-            let owner = join(&other.pointer, "schema");
-            self.enqueue(media.get("schema"), other.get("schema"), &owner, At { steps, side });
+            self.enqueue(media.get("schema"), other.get("schema"), || At { steps, side });
         }
         for (name, media) in after {
             self.tell(Rule::MediaTypeAdded, on_added, media.pointer, &steps(&name), (None, None));

@@ -112,13 +112,19 @@ impl<'a> Comparison<'a> {
         self.changes
     }
 
-    /// Compares two schemas later.
-    pub(super) fn enqueue(&mut self, old: Option<Found<'a>>, new: Option<Found<'a>>, owner: &str, at: At) {
-        if old.is_none() && new.is_none() {
-            return;
-        }
-        let anything = || Found { value: &ANYTHING, pointer: owner.to_owned() };
-        self.pending.push_back((old.unwrap_or_else(anything), new.unwrap_or_else(anything), at));
+    /// Compares two schemas later. Where one is missing, anything is allowed.
+    pub(super) fn enqueue(&mut self, old: Option<Found<'a>>, new: Option<Found<'a>>, at: impl FnOnce() -> At) {
+        let anything = |pointer: &str| Found { value: &ANYTHING, pointer: pointer.to_owned() };
+        let pair = match (old, new) {
+            (None, None) => return,
+            (Some(old), Some(new)) => (old, new),
+            (Some(old), None) => {
+                let new = anything(&old.pointer);
+                (old, new)
+            }
+            (None, Some(new)) => (anything(&new.pointer), new),
+        };
+        self.pending.push_back((pair.0, pair.1, at()));
     }
 
     pub(super) fn tell(
@@ -178,10 +184,16 @@ impl<'a> Comparison<'a> {
             }
             return;
         }
-        let (old, new) = (Flat::new(old, self.old), Flat::new(new, self.new));
-        if !self.seen.insert((old.pointer.clone(), new.pointer.clone(), at.side)) {
+        // What is missing has the pointer of its counterpart, and is another schema all the same.
+        let key = |found: &Found<'a>, flat: &Flat<'a>| match found.value == &ANYTHING {
+            true => String::new(),
+            false => flat.pointer.clone(),
+        };
+        let (before, after) = (Flat::new(old, self.old), Flat::new(new, self.new));
+        if !self.seen.insert((key(old, &before), key(new, &after), at.side)) {
             return;
         }
+        let (old, new) = (before, after);
         self.schema_documentation(&old, &new, at);
         if !self.types(&old, &new, at) {
             return;
@@ -402,8 +414,7 @@ impl<'a> Comparison<'a> {
                     let several = was.len().max(is.len());
                     let (mut was, mut is) = (was.into_iter(), is.into_iter());
                     for _ in 0..several {
-                        let owner = join(&join(&new.pointer, "properties"), name);
-                        self.enqueue(was.next(), is.next(), &owner, at.clone());
+                        self.enqueue(was.next(), is.next(), || at.clone());
                     }
                 }
             }
@@ -448,7 +459,7 @@ impl<'a> Comparison<'a> {
             (true, false) => (Rule::UnknownPropertiesAllowed, Turn::Wider),
             (false, false) => {
                 let schema = |flat: &Flat<'a>| flat.get(KEYWORD).cloned();
-                return self.enqueue(schema(old), schema(new), &join(&new.pointer, KEYWORD), at.step("each value"));
+                return self.enqueue(schema(old), schema(new), || at.step("each value"));
             }
         };
         let pointer = if new.said(KEYWORD).is_empty() { old.place(KEYWORD) } else { new.place(KEYWORD) };
@@ -459,8 +470,7 @@ impl<'a> Comparison<'a> {
         let (was, is) = (old.get("items"), new.get("items"));
         let is_tuple = |items: Option<&Found<'a>>| items.is_some_and(|items| items.value.is_array());
         if !is_tuple(was) || !is_tuple(is) {
-            let owner = join(&new.pointer, "items");
-            return self.enqueue(was.cloned(), is.cloned(), &owner, at.step("each item"));
+            return self.enqueue(was.cloned(), is.cloned(), || at.step("each item"));
         }
         // A list of schemas is JSON Schema's way for tuples. OpenAPI 3.0 has it not, and generators write it all the same.
         let list =
