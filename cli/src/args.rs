@@ -35,6 +35,8 @@ pub(crate) enum Verb {
     Trace(Trace),
     /// Can this machine run it? What is wrong, and what to type
     Check(Check),
+    /// Keep published contracts as they are: check, compare and list their documents
+    Api(Api),
     /// Run one proxy (the runtime does this)
     Proxy(Proxy),
     /// Run the controller (the runtime does this)
@@ -182,6 +184,63 @@ pub(crate) struct Check {
     pub(crate) http_port: u16,
     #[command(flatten)]
     pub(crate) state: State,
+}
+
+#[derive(Debug, ClapArgs)]
+#[command(arg_required_else_help = true, disable_help_subcommand = true)]
+#[command(after_help = "\
+A contract's documents are committed files: openapi/NAME/v1.json or openapi/v1.json (OpenAPI 3.0.3),
+and .proto files below proto/. What is on the main branch is blessed: others may be built from it.")]
+pub(crate) struct Api {
+    #[command(subcommand)]
+    pub(crate) verb: ApiVerb,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ApiVerb {
+    /// Refuse a change to a blessed version that a caller could notice
+    #[command(after_help = "\
+Examples:
+  samspill api check
+  samspill api check examples/craterate --base origin/release
+Exit codes: 0 all is compatible · 1 refused · 64 it cannot be said
+The rules: docs/reference/contract-rules.md")]
+    Check(ApiTree),
+    /// Show what has changed between two documents, and who notices
+    Diff(ApiDiff),
+    /// Show all contracts and versions
+    List(ApiTree),
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct ApiTree {
+    /// Only what is below this folder [default: the whole git repository]
+    #[arg(value_name = "DIR")]
+    pub(crate) folder: Option<PathBuf>,
+    /// The branch or commit that blesses; what counts is its merge base with HEAD [default: origin/main, else main]
+    #[arg(long, value_name = "REF")]
+    pub(crate) base: Option<String>,
+    /// How to show it
+    #[arg(short, long, value_enum, default_value = "table")]
+    pub(crate) output: Output,
+}
+
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+Examples:
+  samspill api diff openapi/v1.json openapi/v2.json
+  samspill api diff main:openapi/v2.json openapi/v2.json
+Exit codes: 0 the same · 1 they differ · 64 they cannot be compared")]
+pub(crate) struct ApiDiff {
+    /// The older document: a file, or REF:PATH for one that git has
+    #[arg(value_name = "A")]
+    pub(crate) old: String,
+    /// The newer document
+    #[arg(value_name = "B")]
+    pub(crate) new: String,
+    /// How to show it
+    #[arg(short, long, value_enum, default_value = "table")]
+    pub(crate) output: Output,
 }
 
 /// Where the edge listens if nobody says otherwise.
@@ -344,6 +403,13 @@ mod tests {
             for value in verb.get_arguments().flat_map(|argument| argument.get_possible_values()) {
                 assert!(section.contains(value.get_name()), "{} {}", verb.get_name(), value.get_name());
             }
+            for below in verb.get_subcommands() {
+                let heading = format!("\n### `samspill {} {}", verb.get_name(), below.get_name());
+                assert!(section.contains(&heading), "no section {heading}");
+                for flag in below.get_arguments().filter_map(|argument| argument.get_long()) {
+                    assert!(flag == "help" || section.contains(&format!("--{flag}")), "{} --{flag}", below.get_name());
+                }
+            }
         }
         for code in [Exit::Success, Exit::Failed, Exit::Usage, Exit::Interrupted] {
             assert!(page.contains(&format!("\n| {} | ", code as u8)), "{code:?}");
@@ -359,6 +425,11 @@ mod tests {
         let mut text = command.render_long_help().to_string();
         for verb in command.get_subcommands_mut().filter(|verb| !verb.is_hide_set()) {
             text.push_str(&format!("\n----- {} --help\n{}", verb.get_name().to_owned(), verb.render_long_help()));
+            let name = verb.get_name().to_owned();
+            for below in verb.get_subcommands_mut() {
+                let below_name = below.get_name().to_owned();
+                text.push_str(&format!("\n----- {name} {below_name} --help\n{}", below.render_long_help()));
+            }
         }
         insta::assert_snapshot!(text);
     }

@@ -19,7 +19,11 @@ pub(crate) fn run(with_peers: bool, filter: Option<&str>) -> Result<()> {
     } else {
         run_cargo(&[&["test", "--workspace", "--lib", "--bins", "--tests"], features, filter].concat())?;
     }
-    if filter.is_empty() { run_cargo(&["test", "--doc", "--package", "samspill"]) } else { Ok(()) }
+    if filter.is_empty() {
+        run_cargo(&["test", "--doc", "--package", "samspill", "--package", "samspill-compat"])
+    } else {
+        Ok(())
+    }
 }
 
 fn run_cargo(arguments: &[&str]) -> Result<()> {

@@ -12,6 +12,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("samspill-engine", &["samspill-model", "samspill-net", "samspill-identity", "samspill-observability"]),
     ("samspill-xds", &["samspill-model", "samspill-net"]),
     ("samspill-manifest", &["samspill-model"]),
+    ("samspill-compat", &[]),
     ("samspill-macros", &[]),
     ("samspill", &["samspill-macros", "samspill-model", "samspill-net", "samspill-observability"]),
     (
@@ -37,6 +38,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "samspill-proxy",
             "samspill-runtime",
             "samspill-manifest",
+            "samspill-compat",
             "samspill-observability",
             "samspill-model",
             "samspill-net",
