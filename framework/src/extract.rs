@@ -127,7 +127,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Form<T> {
 }
 
 /// The whole body, up to the limit that axum's `DefaultBodyLimit` holds.
-async fn body(request: Request) -> Result<Bytes, Problem> {
+pub(crate) async fn body(request: Request) -> Result<Bytes, Problem> {
     request.extract::<Bytes, _>().await.map_err(|rejection: BytesRejection| match rejection.status() {
         StatusCode::PAYLOAD_TOO_LARGE => Problem::from(StatusCode::PAYLOAD_TOO_LARGE),
         _ => Problem::new(StatusCode::BAD_REQUEST, "The body ended early"),

@@ -54,6 +54,8 @@ mod problem;
 
 pub mod extract;
 
+pub mod idempotency;
+
 mod client;
 
 mod channel;

@@ -6,5 +6,6 @@ mod calling;
 mod errors;
 mod greeter;
 mod grpc;
+mod repeats;
 mod serving;
 mod support;
