@@ -16,6 +16,37 @@
 //! }
 //! let router: Router = Router::new().route("/v2/quotes", post(quote));
 //! ```
+//!
+//! # Large bodies
+//!
+//! These extractors, and axum's own `Bytes` and `String`, read at most 2 MiB; more is a 413. A route says otherwise with
+//! axum's [`DefaultBodyLimit`](axum::extract::DefaultBodyLimit). What must not be in memory as a whole is taken as a
+//! [`Body`](axum::body::Body), which has no limit unless the handler sets one:
+//!
+//! ```
+//! use axum::body::Body;
+//! use axum::extract::DefaultBodyLimit;
+//! use axum::{Router, routing::post};
+//! use futures_util::StreamExt;
+//! use http::StatusCode;
+//! use samspill::Problem;
+//!
+//! /// Counts the bytes as they come, and stops where it is too much.
+//! async fn count(body: Body) -> Result<String, Problem> {
+//!     let (mut bytes, mut chunks) = (0, body.into_data_stream());
+//!     while let Some(chunk) = chunks.next().await {
+//!         bytes += chunk.map_err(|_| Problem::new(StatusCode::BAD_REQUEST, "The body ended early"))?.len();
+//!         if bytes > 1 << 30 {
+//!             return Err(StatusCode::PAYLOAD_TOO_LARGE.into());
+//!         }
+//!     }
+//!     Ok(format!("{bytes} bytes"))
+//! }
+//!
+//! let router: Router = Router::new()
+//!     .route("/v1/labels", post(async |label: String| label).layer(DefaultBodyLimit::max(16 << 20)))
+//!     .route("/v1/scans", post(count));
+//! ```
 
 use axum::RequestExt;
 use axum::body::Bytes;

@@ -56,6 +56,8 @@ pub mod extract;
 
 pub mod idempotency;
 
+pub mod events;
+
 mod client;
 
 mod channel;

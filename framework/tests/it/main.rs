@@ -8,4 +8,5 @@ mod greeter;
 mod grpc;
 mod repeats;
 mod serving;
+mod streaming;
 mod support;
