@@ -58,6 +58,8 @@ pub mod idempotency;
 
 pub mod events;
 
+pub mod socket;
+
 mod client;
 
 mod channel;

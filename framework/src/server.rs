@@ -6,6 +6,7 @@
 mod app;
 mod connection;
 mod signals;
+mod tunnel;
 
 use std::pin::pin;
 use std::time::Duration;

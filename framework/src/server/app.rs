@@ -75,7 +75,8 @@ impl App {
         };
         let mut answer = answered.unwrap_or_else(|never| match never {});
         // The caller must know that this connection ends, or its next request meets the closed one. HTTP/2 has GOAWAY.
-        if !is_http2 && is_draining() {
+        let has_left_http = answer.status() == StatusCode::SWITCHING_PROTOCOLS;
+        if !is_http2 && !has_left_http && is_draining() {
             answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         answer

@@ -9,17 +9,18 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::response::Response;
-use http::Request;
+use http::{Request, StatusCode};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use samspill_net::drain::DrainWatch;
-use samspill_net::gate::{self, Http1Guard, HttpVersion, Limits, Malformed, Prefixed};
+use samspill_net::gate::{self, Http1Guard, HttpVersion, Limits, Malformed, Prefixed, Verdict};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Notify;
 
 use super::app::{self, App};
+use super::tunnel::Held;
 
 /// How long a connection may wait for its next request. More than a minute, so that it is the other side that closes:
 /// sidecars do after 4 s, nginx and the load balancers of clouds after 60 s.
@@ -73,17 +74,19 @@ where
     IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let (io, verdict) = Http1Guard::new(io, limits());
+    let io = Held::new(io, verdict.clone(), drain.clone());
     let begun = Notify::new();
     let service = service_fn(|request: Request<Incoming>| {
         begun.notify_one();
-        answer(app.clone(), verdict.take(), request)
+        answer(app.clone(), Some(verdict.clone()), request)
     });
     // The guard never shows half a head, so this timeout is that of an idle connection.
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(IDLE_TIMEOUT)
         .max_headers(limits().headers)
-        .serve_connection(TokioIo::new(io), service);
+        .serve_connection(TokioIo::new(io), service)
+        .with_upgrades();
     serve_until_drained(connection, |connection| connection.graceful_shutdown(), &begun, drain).await
 }
 
@@ -134,15 +137,22 @@ where
     connection.await
 }
 
-/// Answers one request: a malformed one here, any other in the app.
-async fn answer(app: App, malformed: Option<Malformed>, request: Request<Incoming>) -> Result<Response, Infallible> {
+/// Answers one request: a malformed one here, any other in the app. `verdict` is the gate's word on it, for HTTP/1.
+async fn answer(app: App, verdict: Option<Verdict>, request: Request<Incoming>) -> Result<Response, Infallible> {
     let (parts, body) = request.into_parts();
-    let checked = match malformed {
+    let checked = match verdict.as_ref().and_then(Verdict::take) {
         Some(malformed) => Err(malformed),
         None => gate::check_request(&parts),
     };
     if let Err(Malformed { status, detail }) = checked {
         return Ok(app::refuse(status, &detail, app::is_grpc(&parts.headers)));
     }
-    Ok(app.answer(Request::from_parts(parts, Body::new(body))).await)
+    let answer = app.answer(Request::from_parts(parts, Body::new(body))).await;
+    if let Some(verdict) = verdict
+        && answer.status() == StatusCode::SWITCHING_PROTOCOLS
+    {
+        // From here on the bytes are not HTTP, and no request may be found in them.
+        verdict.tunnel();
+    }
+    Ok(answer)
 }

@@ -8,5 +8,6 @@ mod greeter;
 mod grpc;
 mod repeats;
 mod serving;
+mod sockets;
 mod streaming;
 mod support;

@@ -250,7 +250,8 @@ impl Verdict {
         self.0.tunnel.store(true, Ordering::Release);
     }
 
-    fn is_tunnel(&self) -> bool {
+    /// Whether that was said.
+    pub fn is_tunnel(&self) -> bool {
         self.0.tunnel.load(Ordering::Acquire)
     }
 
