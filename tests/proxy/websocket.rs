@@ -169,6 +169,43 @@ async fn a_websocket_goes_through_both_sidecars() {
 }
 
 #[tokio::test]
+async fn a_stranger_may_open_one_at_the_edge() {
+    let world = World::new().await;
+    let heard = Heard::start().await;
+    let callee = world.sidecar("invoicing", heard.app.address, AppProtocol::Http1).await;
+    world.service("invoicing", AppProtocol::Http1, "invoicing", &[callee.inbound]);
+    let edge = world.edge("invoicing").await;
+
+    let mut stream = open(tcp(&edge).await, "/echo").await;
+    let head = heard.heads().pop().unwrap();
+    assert!(
+        head.contains("\r\nupgrade: websocket\r\n") && head.contains("\r\nx-forwarded-for: 127.0.0.1\r\n"),
+        "{head}"
+    );
+    echoes(&mut stream, b"hello\r\n\r\n").await;
+    assert_eq!(
+        edge.metric("samspill_requests_in_flight", &[("proxy", "edge")]).await,
+        2,
+        "the request and its attempt"
+    );
+    stream.shutdown().await.unwrap();
+    assert_eq!(rest(&mut stream).await, b"bye");
+
+    // At the drain's end it is cut: strangers have all the time in the world.
+    let mut stream = open(tcp(&edge).await, "/echo").await;
+    let mut edge = edge;
+    edge.terminate();
+    let is_closed = async || TcpStream::connect(edge.outbound).await.is_err();
+    wait_until("no stranger is let in", is_closed).await;
+    echoes(&mut stream, b"still here").await;
+    edge.terminate();
+    assert_eq!(edge.ended().await.code(), Some(1));
+    let mut rest = Vec::new();
+    let _cut = tokio::time::timeout(GENEROUS, stream.read_to_end(&mut rest)).await.expect("it is cut");
+    assert!(rest.is_empty(), "{rest:?}");
+}
+
+#[tokio::test]
 async fn the_app_may_end_its_side_first() {
     let world = World::new().await;
     let heard = Heard::start().await;

@@ -232,7 +232,7 @@ mod tests {
 
     #[test]
     fn a_websocket_is_asked_for_in_one_way_only() {
-        let asks = |method: Method, version, fields: &[(&str, &str)]| {
+        let asks = |method: Method, version, fields: &[(&'static str, &'static str)]| {
             let mut request = Request::new(());
             *request.method_mut() = method;
             *request.version_mut() = version;
