@@ -148,7 +148,8 @@ async fn a_websocket_goes_through_both_sidecars() {
     let many: Vec<u8> = (0..4_000_000_u32).map(|byte| byte.to_le_bytes()[1]).collect();
     let mut echo = vec![0; many.len()];
     let (read, written) = tokio::join!(reader.read_exact(&mut echo), writer.write_all(&many));
-    (read.unwrap(), written.unwrap());
+    read.unwrap();
+    written.unwrap();
     assert!(echo == many);
     assert_eq!(heard.heads().len(), 2);
 
@@ -203,6 +204,24 @@ async fn a_stranger_may_open_one_at_the_edge() {
     let mut rest = Vec::new();
     let _cut = tokio::time::timeout(GENEROUS, stream.read_to_end(&mut rest)).await.expect("it is cut");
     assert!(rest.is_empty(), "{rest:?}");
+}
+
+#[tokio::test]
+async fn one_may_be_opened_inside_a_tunnel() {
+    let world = World::new().await;
+    let heard = Heard::start().await;
+    let callee = world.sidecar("invoicing", heard.app.address, AppProtocol::Http1).await;
+    let caller = world.caller("parcel-booking").await;
+    world.service("invoicing", AppProtocol::Http1, "invoicing", &[callee.inbound]);
+
+    // As clients with an `http_proxy` do.
+    let mut stream = tcp(&caller).await;
+    stream.write_all(b"CONNECT invoicing:80 HTTP/1.1\r\nhost: invoicing:80\r\n\r\n").await.unwrap();
+    assert!(read_head(&mut stream).await.starts_with("HTTP/1.1 200 "));
+    let mut stream = open(stream, "/echo").await;
+    echoes(&mut stream, b"hello\r\n\r\n").await;
+    stream.shutdown().await.unwrap();
+    assert_eq!(rest(&mut stream).await, b"bye");
 }
 
 #[tokio::test]

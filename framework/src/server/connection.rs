@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::response::Response;
-use http::{Request, StatusCode};
+use http::header::{CONNECTION, UPGRADE};
+use http::{HeaderValue, Request, StatusCode};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
@@ -147,12 +148,18 @@ async fn answer(app: App, verdict: Option<Verdict>, request: Request<Incoming>) 
     if let Err(Malformed { status, detail }) = checked {
         return Ok(app::refuse(status, &detail, app::is_grpc(&parts.headers)));
     }
-    let answer = app.answer(Request::from_parts(parts, Body::new(body))).await;
-    if let Some(verdict) = verdict
-        && answer.status() == StatusCode::SWITCHING_PROTOCOLS
-    {
-        // From here on the bytes are not HTTP, and no request may be found in them.
+    let asks_for_websocket = parts.headers.get(UPGRADE).is_some_and(is_websocket);
+    let mut answer = app.answer(Request::from_parts(parts, Body::new(body))).await;
+    let Some(verdict) = verdict else { return Ok(answer) };
+    // What comes behind a handshake is not HTTP, and no request may be found in it, whatever the answer is.
+    if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
         verdict.tunnel();
+    } else if asks_for_websocket {
+        answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     Ok(answer)
+}
+
+fn is_websocket(protocol: &HeaderValue) -> bool {
+    protocol.as_bytes().eq_ignore_ascii_case(b"websocket")
 }

@@ -120,6 +120,11 @@ async fn what_follows_a_handshake_is_no_request() {
     let answer = say(server.address(), (HANDSHAKE.to_owned() + request).as_bytes()).await;
     let (head, rest) = parts(&answer);
     assert!(head.starts_with("HTTP/1.1 101 ") && !rest.contains("HTTP"), "{answer}");
+    // Where no socket is opened, the connection ends.
+    let refused = HANDSHAKE.replace("version: 13", "version: 8") + request;
+    let answer = say(server.address(), refused.as_bytes()).await;
+    assert!(answer.starts_with("HTTP/1.1 400 ") && answer.contains("connection: close"), "{answer}");
+    assert_eq!(answer.matches("HTTP/1.1").count(), 1, "{answer}");
     assert_eq!(asked.load(Ordering::Relaxed), 0);
     server.stop().await;
 }
