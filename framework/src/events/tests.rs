@@ -1,3 +1,5 @@
+//! Events in both directions, without a server: what is written, and what is read.
+
 use futures_util::FutureExt;
 use http_body_util::BodyExt;
 

@@ -1,3 +1,5 @@
+//! The layer and the store, without a server: what is kept, what is freed, and when.
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use axum::Router;
