@@ -25,3 +25,4 @@ mod retry;
 mod retry_http2;
 mod streams;
 mod translate;
+mod websocket;

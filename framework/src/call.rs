@@ -21,26 +21,24 @@ use std::time::Duration;
 use axum::extract::FromRequestParts;
 use futures_util::FutureExt;
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderName, StatusCode};
 use samspill_model::identity::SpiffeId;
 use samspill_net::drain::Drain;
 use samspill_net::task;
 use samspill_observability::context::TraceContext;
 use samspill_observability::conventions::header::{
-    BAGGAGE, GRPC_TIMEOUT, IDEMPOTENCY_KEY, SAMSPILL_ATTEMPT, SAMSPILL_TIMEOUT, TRACEPARENT, TRACESTATE,
+    BAGGAGE, GRPC_TIMEOUT, SAMSPILL_ATTEMPT, SAMSPILL_TIMEOUT, TRACEPARENT, TRACESTATE,
 };
 use samspill_observability::telemetry::{self, Remote};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tracing::Instrument;
 
+use crate::idempotency;
 use crate::{Problem, observe};
 
 /// Who called us, as the inbound sidecar proved it: `By=<us>;URI=<them>`. It removes what the caller claimed.
 const CLIENT_CERTIFICATE: HeaderName = HeaderName::from_static("x-forwarded-client-cert");
-
-/// The longest idempotency key, in bytes.
-const MAX_KEY_BYTES: usize = 200;
 
 /// One request, as its handler sees it: its trace, its caller, its deadline. Cheap to clone.
 ///
@@ -87,7 +85,7 @@ struct Inner {
     principal: Principal,
     priority: Priority,
     attempt: u32,
-    idempotency_key: Option<HeaderValue>,
+    idempotency_key: Option<String>,
     /// The request's body came too slowly; set by the body, read by the server.
     is_stalled: AtomicBool,
     database_system: &'static str,
@@ -164,7 +162,7 @@ impl Call {
             principal: Principal { peer, subject },
             priority: Priority::read(headers),
             attempt: attempt(headers),
-            idempotency_key: idempotency_key(headers).cloned(),
+            idempotency_key: idempotency::key(headers).ok().flatten().map(str::to_owned),
             is_stalled: AtomicBool::new(false),
             database_system: surroundings.database_system,
             drain: surroundings.drain.clone(),
@@ -266,7 +264,7 @@ impl Call {
     /// The key by which a repeat of this request is recognised (`Idempotency-Key`): 1 to 200 visible ASCII characters. None
     /// if there is none, or something else.
     pub fn idempotency_key(&self) -> Option<&str> {
-        self.inner.idempotency_key.as_ref()?.to_str().ok()
+        self.inner.idempotency_key.as_deref()
     }
 
     /// Which attempt of its caller this is; 1 for the first.
@@ -445,13 +443,6 @@ fn subject(headers: &HeaderMap, surroundings: &Surroundings) -> Result<Option<Su
 fn attempt(headers: &HeaderMap) -> u32 {
     let value = headers.get(SAMSPILL_ATTEMPT).and_then(|value| value.to_str().ok()?.parse().ok());
     value.filter(|&attempt| attempt > 0).unwrap_or(1)
-}
-
-fn idempotency_key(headers: &HeaderMap) -> Option<&HeaderValue> {
-    let mut values = headers.get_all(IDEMPOTENCY_KEY).iter();
-    let (Some(key), None) = (values.next(), values.next()) else { return None };
-    let is_valid = (1..=MAX_KEY_BYTES).contains(&key.len()) && key.as_bytes().iter().all(u8::is_ascii_graphic);
-    is_valid.then_some(key)
 }
 
 /// The identity in `x-forwarded-client-cert`. Anything but one header with one element is not what a sidecar writes.

@@ -8,6 +8,7 @@ use error::Cause;
 pub(crate) use transport::Transport;
 
 use bytes::Bytes;
+use futures_util::{Stream, TryStreamExt};
 use http::header::{self, HeaderName, HeaderValue};
 use http::uri::{Authority, PathAndQuery, Uri};
 use http::{HeaderMap, Method, StatusCode};
@@ -21,7 +22,8 @@ use tokio::time::Instant;
 use tracing::Instrument;
 
 use crate::call::{self, Protocol};
-use crate::extract::IDEMPOTENCY_KEY;
+use crate::events::{self, Event};
+use crate::idempotency;
 use crate::observe::{self, Observed};
 use crate::{Call, Problem};
 
@@ -69,8 +71,8 @@ pub struct ClientRequest {
     mistake: Option<Cause>,
 }
 
-/// An answer that is a success (2xx). Its body is read by one of [`json`](Self::json), [`text`](Self::text) and
-/// [`bytes`](Self::bytes).
+/// An answer that is a success (2xx). Its body is read by one of [`json`](Self::json), [`text`](Self::text),
+/// [`bytes`](Self::bytes), [`chunks`](Self::chunks) and [`events`](Self::events).
 #[derive(Debug)]
 pub struct Answer {
     service: String,
@@ -184,7 +186,7 @@ impl ClientRequest {
 
     /// Sends an `Idempotency-Key`, with which a repeat of the request is recognised.
     pub fn idempotency_key(self, key: &str) -> Self {
-        self.header(IDEMPOTENCY_KEY, key)
+        self.header(idempotency::KEY, key)
     }
 
     /// Fills the path's `{parameters}`: from a struct by name, from a tuple or a single value in their order.
@@ -367,6 +369,52 @@ impl Answer {
     pub(crate) async fn whole(self) -> Result<(StatusCode, HeaderMap, Bytes), CallError> {
         let (status, headers) = (self.status, self.headers.clone());
         Ok((status, headers, self.bytes().await?))
+    }
+
+    /// The body, piece by piece as it comes: for what is larger than memory, or has no end.
+    ///
+    /// ```
+    /// use futures_util::StreamExt;
+    /// use samspill::{Answer, CallError};
+    ///
+    /// async fn count(answer: Answer) -> Result<usize, CallError> {
+    ///     let (mut bytes, mut chunks) = (0, answer.chunks());
+    ///     while let Some(chunk) = chunks.next().await {
+    ///         bytes += chunk?.len();
+    ///     }
+    ///     Ok(bytes)
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// [`CallError::Broken`] is the last item if the connection breaks.
+    pub fn chunks(self) -> impl Stream<Item = Result<Bytes, CallError>> + Send + Unpin {
+        let Self { service, body, .. } = self;
+        let broken = move |source| CallError::Broken { service: service.clone(), source };
+        body.into_data_stream().map_err(move |error| broken(error.into()))
+    }
+
+    /// The body as [events](crate::events), one by one as they come.
+    ///
+    /// ```
+    /// use futures_util::StreamExt;
+    /// use samspill::{Answer, CallError};
+    ///
+    /// async fn last(answer: Answer) -> Result<Option<u64>, CallError> {
+    ///     let (mut last, mut events) = (None, answer.events::<u64>());
+    ///     while let Some(event) = events.next().await {
+    ///         last = Some(event?.data);
+    ///     }
+    ///     Ok(last)
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// The last item is [`CallError::Broken`] if the connection breaks, [`CallError::Unexpected`] if the answer is no
+    /// event stream, an event's data has another shape, or an event has more than 1 MiB.
+    pub fn events<T: DeserializeOwned>(self) -> impl Stream<Item = Result<Event<T>, CallError>> + Send + Unpin {
+        let (service, headers) = (self.service.clone(), self.headers.clone());
+        Box::pin(events::received(service, &headers, self.chunks()))
     }
 
     /// The error that an answer other than 2xx is.

@@ -16,6 +16,37 @@
 //! }
 //! let router: Router = Router::new().route("/v2/quotes", post(quote));
 //! ```
+//!
+//! # Large bodies
+//!
+//! These extractors, and axum's own `Bytes` and `String`, read at most 2 MiB; more is a 413. A route says otherwise with
+//! axum's [`DefaultBodyLimit`](axum::extract::DefaultBodyLimit). What must not be in memory as a whole is taken as a
+//! [`Body`](axum::body::Body), which has no limit unless the handler sets one:
+//!
+//! ```
+//! use axum::body::Body;
+//! use axum::extract::DefaultBodyLimit;
+//! use axum::{Router, routing::post};
+//! use futures_util::StreamExt;
+//! use http::StatusCode;
+//! use samspill::Problem;
+//!
+//! /// Counts the bytes as they come, and stops where it is too much.
+//! async fn count(body: Body) -> Result<String, Problem> {
+//!     let (mut bytes, mut chunks) = (0, body.into_data_stream());
+//!     while let Some(chunk) = chunks.next().await {
+//!         bytes += chunk.map_err(|_| Problem::new(StatusCode::BAD_REQUEST, "The body ended early"))?.len();
+//!         if bytes > 1 << 30 {
+//!             return Err(StatusCode::PAYLOAD_TOO_LARGE.into());
+//!         }
+//!     }
+//!     Ok(format!("{bytes} bytes"))
+//! }
+//!
+//! let router: Router = Router::new()
+//!     .route("/v1/labels", post(async |label: String| label).layer(DefaultBodyLimit::max(16 << 20)))
+//!     .route("/v1/scans", post(count));
+//! ```
 
 mod strict;
 
@@ -28,14 +59,14 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{FromRequest, FromRequestParts, OptionalFromRequestParts, Request};
 use axum::response::{IntoResponse, Response};
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, Method, StatusCode, header};
+use http::{HeaderMap, Method, StatusCode, header};
 use http_body::Body as _;
 use http_body_util::{BodyExt, LengthLimitError};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_path_to_error::Segment;
 
-use crate::Problem;
+use crate::{Problem, idempotency};
 
 /// A JSON body, in or out. In: 415 without a JSON content type, 400 for what is not JSON, 422 for what does not fit
 /// the type (the field is named), 413 for more than the limit (2 MiB, or what `axum::extract::DefaultBodyLimit` says).
@@ -239,7 +270,8 @@ impl<S: Send + Sync> FromRequestParts<S> for IdempotencyKey {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
-        idempotency_key(&parts.headers)?.ok_or_else(|| malformed_key("is missing"))
+        let key = idempotency::key(&parts.headers)?;
+        key.map(|key| Self(key.to_owned())).ok_or_else(|| idempotency::malformed("is missing"))
     }
 }
 
@@ -247,29 +279,8 @@ impl<S: Send + Sync> OptionalFromRequestParts<S> for IdempotencyKey {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Option<Self>, Problem> {
-        idempotency_key(&parts.headers)
+        Ok(idempotency::key(&parts.headers)?.map(|key| Self(key.to_owned())))
     }
-}
-
-/// The request header.
-pub(crate) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
-
-/// The longest key, in bytes.
-const MAX_KEY_BYTES: usize = 200;
-
-fn idempotency_key(headers: &HeaderMap) -> Result<Option<IdempotencyKey>, Problem> {
-    let mut values = headers.get_all(IDEMPOTENCY_KEY).iter();
-    let Some(value) = values.next() else { return Ok(None) };
-    let text = value.to_str().unwrap_or_default();
-    let is_key = (1..=MAX_KEY_BYTES).contains(&text.len()) && text.bytes().all(|c| c.is_ascii_graphic());
-    if is_key && values.next().is_none() {
-        return Ok(Some(IdempotencyKey(text.to_owned())));
-    }
-    Err(malformed_key(&format!("must be there once, with 1 to {MAX_KEY_BYTES} visible ASCII characters")))
-}
-
-fn malformed_key(problem: &str) -> Problem {
-    Problem::new(StatusCode::BAD_REQUEST, "The header is not as expected").field("Idempotency-Key", problem)
 }
 
 impl<S: Send + Sync> FromRequest<S> for Body {
@@ -281,7 +292,7 @@ impl<S: Send + Sync> FromRequest<S> for Body {
 }
 
 /// The whole body, up to the limit that axum's `DefaultBodyLimit` holds. One that says itself that it is longer is not begun.
-async fn body(request: Request) -> Result<Bytes, Problem> {
+pub(crate) async fn body(request: Request) -> Result<Bytes, Problem> {
     let too_large = || Problem::from(StatusCode::PAYLOAD_TOO_LARGE);
     let announced = request.body().size_hint().lower();
     let limited = request.into_limited_body();

@@ -58,6 +58,12 @@ pub mod contract;
 
 mod page;
 
+pub mod idempotency;
+
+pub mod events;
+
+pub mod socket;
+
 mod client;
 
 mod channel;

@@ -10,7 +10,7 @@ use hyper::body::Incoming;
 use samspill_engine::connection::Lifetime;
 use samspill_engine::directory::RoutesOf;
 use samspill_engine::headers::{
-    FORWARDED_FOR, FORWARDED_HOST, FORWARDED_PROTO, is_grpc, remove_claims, remove_hop_by_hop,
+    FORWARDED_FOR, FORWARDED_HOST, FORWARDED_PROTO, is_grpc, remove_claims, remove_hop_by_hop, say_websocket,
 };
 use samspill_engine::metrics::{Metrics, Side, Traffic, TrafficKey};
 use samspill_engine::observe::Observation;
@@ -28,7 +28,7 @@ use crate::app::Shared;
 use crate::config::Config;
 use crate::listen::{self, Ending, Handler};
 use crate::outbound::authority;
-use crate::rescue;
+use crate::{rescue, tunnel};
 
 /// Where strangers come in.
 #[derive(Debug)]
@@ -57,7 +57,8 @@ impl Edge {
     async fn serve(self: Arc<Self>, stream: TcpStream, from: SocketAddr, drain: DrainWatch) {
         let _open = self.metrics.connection(Side::Edge);
         let ending = Ending { drain, lifetime: Lifetime::UNLIMITED };
-        listen::detect_and_serve(stream, Arc::new(Stranger { edge: self, from }), ending).await;
+        let stranger = Stranger { edge: self, from, ending: ending.clone() };
+        listen::detect_and_serve(stream, Arc::new(stranger), ending).await;
     }
 }
 
@@ -66,6 +67,7 @@ impl Edge {
 struct Stranger {
     edge: Arc<Edge>,
     from: SocketAddr,
+    ending: Ending,
 }
 
 impl Handler for Stranger {
@@ -74,7 +76,7 @@ impl Handler for Stranger {
         let is_grpc = is_grpc(request.headers());
 
         // Gate.
-        if let Some(malformed) = verdict.and_then(|verdict| verdict.take()) {
+        if let Some(malformed) = verdict.as_ref().and_then(Verdict::take) {
             return rescue::malformed(&malformed, is_grpc, &edge.metrics);
         }
         let (parts, body) = request.into_parts();
@@ -86,8 +88,9 @@ impl Handler for Stranger {
                 Malformed { status: StatusCode::METHOD_NOT_ALLOWED, detail: "the edge opens no tunnels".into() };
             return rescue::malformed(&refusal, is_grpc, &edge.metrics);
         }
-        let body = Body::received(body, parts.version);
-        let mut request = Request::from_parts(parts, body);
+        let version = parts.version;
+        let (request, switch) = tunnel::asked(Request::from_parts(parts, body), verdict);
+        let mut request = request.map(|body| Body::received(body, version));
 
         // Call context: a new trace; the stranger's own becomes a link.
         let strangers = TraceContext::parse(request.headers());
@@ -101,7 +104,7 @@ impl Handler for Stranger {
         });
 
         // Claims, route, forward.
-        let answered = match self.claim(&mut request, &context) {
+        let answered = match self.claim(&mut request, &context, switch.is_some()) {
             Ok(authority) => self.forward(request, authority, context, &mut observation).await,
             Err(failure) => Err(failure),
         };
@@ -110,17 +113,26 @@ impl Handler for Stranger {
             rescue::answer(&failure, is_grpc, &edge.metrics)
         });
         context.inject_response(response.headers_mut());
-        observation.answered(response)
+        let response = observation.answered(response);
+        tunnel::answered(response, switch, &self.ending, || edge.metrics.connection(Side::Edge))
     }
 }
 
 impl Stranger {
     /// Replaces what the stranger claims by what the edge knows.
-    fn claim(&self, request: &mut Request<Body>, context: &TraceContext) -> Result<http::uri::Authority, Failure> {
+    fn claim(
+        &self,
+        request: &mut Request<Body>,
+        context: &TraceContext,
+        is_websocket: bool,
+    ) -> Result<http::uri::Authority, Failure> {
         let authority = authority(request)?;
         let headers = request.headers_mut();
         remove_hop_by_hop(headers).map_err(|error| Failure::new(Reason::Malformed).detail(error.to_string()))?;
         remove_claims(headers);
+        if is_websocket {
+            say_websocket(headers);
+        }
         let known = |text: &str| HeaderValue::from_str(text).map_err(|_invalid| Failure::new(Reason::Malformed));
         headers.insert(FORWARDED_FOR, known(&self.from.ip().to_string())?);
         headers.insert(FORWARDED_PROTO, HeaderValue::from_static("http"));

@@ -9,7 +9,7 @@ use http::{HeaderValue, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use samspill_engine::connection::Lifetime;
 use samspill_engine::endpoint::{Endpoint, SendError};
-use samspill_engine::headers::{FORWARDED_CLIENT_CERT, adapt, is_grpc, remove_hop_by_hop};
+use samspill_engine::headers::{FORWARDED_CLIENT_CERT, adapt, is_grpc, remove_hop_by_hop, say_websocket};
 use samspill_engine::metrics::{Metrics, Side, Traffic, TrafficKey};
 use samspill_engine::observe::Observation;
 use samspill_engine::reason::REASON_HEADER;
@@ -17,7 +17,7 @@ use samspill_engine::{Body, Failure, Reason};
 use samspill_identity::{IdentityStore, Peer};
 use samspill_model::identity::SpiffeId;
 use samspill_model::snapshot::Inbound as InboundSnapshot;
-use samspill_net::drain::DrainWatch;
+use samspill_net::drain::{Drain, DrainWatch};
 use samspill_net::gate::{self, HttpVersion, Malformed, Verdict};
 use samspill_net::task;
 use samspill_observability::context::TraceContext;
@@ -31,7 +31,7 @@ use crate::app::Shared;
 use crate::config::Config;
 use crate::listen::{self, Ending, Handler};
 use crate::outbound::authority;
-use crate::rescue;
+use crate::{rescue, tunnel};
 
 /// What may be spoken to a sidecar: what the caller's discovery says that the app speaks.
 const ALPN: &[&[u8]] = &[b"h2", b"http/1.1"];
@@ -46,6 +46,8 @@ pub(crate) struct Inbound {
     app: Mutex<Option<Arc<Endpoint>>>,
     metrics: Arc<Metrics>,
     spans: SpanSender,
+    /// The whole proxy's.
+    drain: Arc<Drain>,
 }
 
 impl Inbound {
@@ -58,6 +60,7 @@ impl Inbound {
             app: Mutex::default(),
             metrics: Arc::clone(&shared.metrics),
             spans: shared.spans.clone(),
+            drain: Arc::clone(&shared.drain),
         }
     }
 
@@ -90,7 +93,7 @@ impl Inbound {
 
         let version = if peer.alpn == b"h2" { HttpVersion::Http2 } else { HttpVersion::Http1 };
         let ending = Ending { drain, lifetime: Lifetime::until(peer.not_after.min(identity.not_after)) };
-        let caller = Arc::new(Caller::new(self, &identity.id, &peer));
+        let caller = Arc::new(Caller::new(self, &identity.id, &peer, ending.lifetime));
         listen::serve(stream, version, caller, ending).await;
     }
 
@@ -114,10 +117,13 @@ struct Caller {
     client_cert: HeaderValue,
     peer: String,
     traffic: Arc<Traffic>,
+    /// Of what leaves HTTP. The app is told to go after the inbound side has drained, and only the app can end a WebSocket
+    /// well: so that drain does not wait for them, and the whole proxy's does.
+    tunnel_ending: Ending,
 }
 
 impl Caller {
-    fn new(inbound: Arc<Inbound>, own: &SpiffeId, peer: &Peer) -> Self {
+    fn new(inbound: Arc<Inbound>, own: &SpiffeId, peer: &Peer, lifetime: Lifetime) -> Self {
         let key = TrafficKey {
             side: Side::Inbound,
             source: format!("{}/{}", peer.id.namespace, peer.id.service_account),
@@ -126,13 +132,17 @@ impl Caller {
         let traffic = inbound.metrics.traffic(key);
         let client_cert = HeaderValue::from_str(&format!("By={own};URI={}", peer.id))
             .unwrap_or_else(|_invalid| unreachable!("a SPIFFE ID has visible ASCII characters only"));
-        Self { inbound, client_cert, peer: peer.id.to_string(), traffic }
+        let tunnel_ending = Ending { drain: inbound.drain.watch(), lifetime };
+        Self { inbound, client_cert, peer: peer.id.to_string(), traffic, tunnel_ending }
     }
 
-    async fn forward(&self, mut request: Request<Body>) -> Result<Response<Body>, Failure> {
+    async fn forward(&self, mut request: Request<Body>, is_websocket: bool) -> Result<Response<Body>, Failure> {
         let authority = authority(&request)?;
         let headers = request.headers_mut();
         remove_hop_by_hop(headers).map_err(|error| Failure::new(Reason::Malformed).detail(error.to_string()))?;
+        if is_websocket {
+            say_websocket(headers);
+        }
         headers.insert(FORWARDED_CLIENT_CERT, self.client_cert.clone());
 
         let app = self.inbound.app()?;
@@ -159,7 +169,7 @@ impl Handler for Caller {
         let metrics = &self.inbound.metrics;
 
         // Gate.
-        if let Some(malformed) = verdict.and_then(|verdict| verdict.take()) {
+        if let Some(malformed) = verdict.as_ref().and_then(Verdict::take) {
             return rescue::malformed(&malformed, is_grpc, metrics);
         }
         let (parts, body) = request.into_parts();
@@ -171,8 +181,9 @@ impl Handler for Caller {
             let refusal = Malformed { status: StatusCode::METHOD_NOT_ALLOWED, detail };
             return rescue::malformed(&refusal, is_grpc, metrics);
         }
-        let body = Body::received(body, parts.version);
-        let mut request = Request::from_parts(parts, body);
+        let version = parts.version;
+        let (request, switch) = tunnel::asked(Request::from_parts(parts, body), verdict);
+        let mut request = request.map(|body| Body::received(body, version));
 
         // Call context: the caller's sidecar has said whether this is traced.
         let parent = TraceContext::parse(request.headers());
@@ -195,10 +206,11 @@ impl Handler for Caller {
         }
 
         // Forward and observe.
-        let response = self.forward(request).await.unwrap_or_else(|failure| {
+        let response = self.forward(request, switch.is_some()).await.unwrap_or_else(|failure| {
             observation.rescued(&failure);
             rescue::answer(&failure, is_grpc, metrics)
         });
-        observation.answered(response)
+        let response = observation.answered(response);
+        tunnel::answered(response, switch, &self.tunnel_ending, || metrics.connection(Side::Inbound))
     }
 }

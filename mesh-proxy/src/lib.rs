@@ -5,7 +5,7 @@
 //! and nothing else, so that neither can hold the other up.
 //!
 //! Reading order: [`Config`] and `app` (what is started), `listen` (connections), then one file per way that a request can
-//! go: `outbound`, `inbound`, `edge`; `rescue` says how a failure is answered.
+//! go: `outbound`, `inbound`, `edge`; `tunnel` is what a WebSocket becomes; `rescue` says how a failure is answered.
 
 mod config;
 
@@ -20,6 +20,8 @@ mod outbound;
 mod inbound;
 
 mod edge;
+
+mod tunnel;
 
 mod rescue;
 

@@ -9,6 +9,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use samspill_net::gate::Verdict;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
@@ -18,18 +19,20 @@ const LINGER: Duration = Duration::from_secs(2);
 /// How much is thrown away at once, in bytes.
 const SCRATCH_BYTES: usize = 16 * 1024;
 
-/// A connection whose shutdown waits for the other side's, for a while.
+/// A connection whose shutdown waits for the other side's, for a while. A tunnel's does not: what comes after one side's
+/// last word is for whoever reads there, and not to be thrown away.
 #[derive(Debug)]
 pub(crate) struct Lingering<IO> {
     io: IO,
+    verdict: Verdict,
     is_shut_down: bool,
     /// Made only if there is something to wait for.
     patience: Option<Pin<Box<Sleep>>>,
 }
 
 impl<IO> Lingering<IO> {
-    pub(crate) fn new(io: IO) -> Self {
-        Self { io, is_shut_down: false, patience: None }
+    pub(crate) fn new(io: IO, verdict: Verdict) -> Self {
+        Self { io, verdict, is_shut_down: false, patience: None }
     }
 }
 
@@ -82,7 +85,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Lingering<IO> {
             ready!(Pin::new(&mut this.io).poll_shutdown(cx))?;
             this.is_shut_down = true;
         }
-        this.poll_linger(cx).map(Ok)
+        if this.verdict.is_tunnel() { Poll::Ready(Ok(())) } else { this.poll_linger(cx).map(Ok) }
     }
 }
 
@@ -95,7 +98,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_client_may_finish_its_sentence_but_not_talk_for_ever() {
         let (mut client, server) = duplex(64);
-        let mut server = Lingering::new(server);
+        let mut server = Lingering::new(server, Verdict::default());
         let speaking = async {
             client.write_all(&[0; 100_000]).await.unwrap();
             assert_eq!(client.read(&mut [0]).await.unwrap(), 0, "our last word is known at once");
@@ -106,7 +109,20 @@ mod tests {
 
         let (_silent, server) = duplex(64);
         let before = tokio::time::Instant::now();
-        Lingering::new(server).shutdown().await.unwrap();
+        Lingering::new(server, Verdict::default()).shutdown().await.unwrap();
         assert_eq!(before.elapsed(), LINGER);
+    }
+
+    #[tokio::test]
+    async fn a_tunnel_is_shut_down_on_one_side_only() {
+        let (mut client, server) = duplex(64);
+        let verdict = Verdict::default();
+        let mut server = Lingering::new(server, verdict.clone());
+        verdict.tunnel();
+        client.write_all(b"more").await.unwrap();
+        server.shutdown().await.unwrap();
+        let mut read = [0; 4];
+        server.read_exact(&mut read).await.unwrap();
+        assert_eq!(&read, b"more");
     }
 }

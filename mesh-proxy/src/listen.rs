@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::CONNECTION;
-use http::{HeaderValue, Request, Response, Version};
+use http::{HeaderValue, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
@@ -90,7 +90,8 @@ where
     IO: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     H: Handler,
 {
-    let (guarded, verdict) = Http1Guard::new(Lingering::new(io), Limits::default());
+    let verdict = Verdict::default();
+    let guarded = Http1Guard::with_verdict(Lingering::new(io, verdict.clone()), Limits::default(), verdict.clone());
     let drain = ending.drain.clone();
     let lifetime = ending.lifetime;
     let service = service_fn(move |request: Request<Incoming>| {
@@ -99,7 +100,8 @@ where
         async move {
             let mut response = answering.await;
             *response.version_mut() = Version::HTTP_11;
-            if drain.is_draining() || lifetime.is_over() {
+            let has_left_http = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+            if !has_left_http && (drain.is_draining() || lifetime.is_over()) {
                 response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             }
             Ok::<_, Infallible>(response)

@@ -12,7 +12,7 @@ use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use samspill_engine::connection::Lifetime;
 use samspill_engine::directory::RoutesOf;
-use samspill_engine::headers::{is_grpc, remove_hop_by_hop};
+use samspill_engine::headers::{is_grpc, remove_hop_by_hop, say_websocket};
 use samspill_engine::metrics::{Metrics, Side};
 use samspill_engine::{Body, Engine, Failure, Outgoing, Reason};
 use samspill_model::name::ServicePort;
@@ -25,7 +25,7 @@ use tokio::net::TcpStream;
 use crate::app::Shared;
 use crate::config::Config;
 use crate::listen::{self, Ending, Handler};
-use crate::rescue;
+use crate::{rescue, tunnel};
 
 /// Serves the requests that the own workload sends.
 #[derive(Debug)]
@@ -52,12 +52,16 @@ impl Handler for Outbound {
         }
         let request = Request::from_parts(parts, body);
 
-        let answered = if request.method() == Method::CONNECT {
-            self.open_tunnel(request, verdict.as_ref()).await
-        } else {
-            self.forward(request).await
-        };
-        answered.unwrap_or_else(|failure| rescue::answer(&failure, is_grpc, &self.metrics))
+        if request.method() == Method::CONNECT {
+            let answered = self.open_tunnel(request, verdict.as_ref()).await;
+            return answered.unwrap_or_else(|failure| rescue::answer(&failure, is_grpc, &self.metrics));
+        }
+        let version = request.version();
+        let (request, switch) = tunnel::asked(request, verdict);
+        let request = request.map(|body| Body::received(body, version));
+        let answered = self.forward(request, switch.is_some()).await;
+        let response = answered.unwrap_or_else(|failure| rescue::answer(&failure, is_grpc, &self.metrics));
+        tunnel::answered(response, switch, &self.ending, || self.metrics.connection(Side::Outbound))
     }
 }
 
@@ -82,10 +86,7 @@ impl Outbound {
         });
     }
 
-    async fn forward(&self, request: Request<Incoming>) -> Result<Response<Body>, Failure> {
-        let version = request.version();
-        let mut request = request.map(|body| Body::received(body, version));
-
+    async fn forward(&self, mut request: Request<Body>, is_websocket: bool) -> Result<Response<Body>, Failure> {
         // Name: the tunnel's, the absolute form's (http_proxy), `:authority`, or `Host`.
         let authority = match &self.tunnel_to {
             Some(authority) => authority.clone(),
@@ -94,6 +95,9 @@ impl Outbound {
         let name = self.resolve(&authority)?;
         remove_hop_by_hop(request.headers_mut())
             .map_err(|error| Failure::new(Reason::Malformed).detail(error.to_string()))?;
+        if is_websocket {
+            say_websocket(request.headers_mut());
+        }
 
         // Call context: the app's, or a trace that begins here.
         let parent = TraceContext::parse(request.headers()).unwrap_or_else(|| {

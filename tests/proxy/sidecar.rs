@@ -24,7 +24,7 @@ pub(super) struct Sidecar {
     process: Child,
     log: PathBuf,
     pub(super) instance: InstanceName,
-    /// Where its app would call.
+    /// Where its app would call; strangers, if it is the edge.
     pub(super) outbound: SocketAddr,
     /// Where the mesh calls.
     pub(super) inbound: SocketAddr,
@@ -38,18 +38,20 @@ pub(super) struct Start<'a> {
     pub(super) controller: SocketAddr,
     pub(super) otlp: SocketAddr,
     pub(super) folder: &'a Path,
+    /// Whether it is the edge, and not a sidecar.
+    pub(super) is_edge: bool,
 }
 
 impl Sidecar {
     pub(super) fn start(start: Start<'_>) -> Self {
-        let Start { account, instance, token, controller, otlp, folder } = start;
+        let Start { account, instance, token, controller, otlp, folder, is_edge } = start;
         let [(outbound, outbound_fd), (admin, admin_fd), (inbound, inbound_fd)] = std::array::from_fn(|_| listener());
         let (reader, mut writer) = pipe().unwrap();
         writer.write_all(token.as_bytes()).unwrap();
         drop(writer);
         let inbound_name = format!("inbound-{CONTAINER_PORT}");
         let descriptors = [
-            ("outbound", outbound_fd),
+            (if is_edge { "edge" } else { "outbound" }, outbound_fd),
             ("admin", admin_fd),
             (inbound_name.as_str(), inbound_fd),
             ("token", OwnedFd::from(reader)),
@@ -63,7 +65,7 @@ impl Sidecar {
         command.args(["proxy", "--instance", instance.as_str(), "--workload", account, "--namespace", NAMESPACE]);
         command.args(["--service-account", account, "--workload-version", "1", "--trust-domain", TRUST_DOMAIN]);
         command.args(["--controller", &controller.to_string(), "--otlp-endpoint", &format!("http://{otlp}")]);
-        command.arg("--bootstrap").arg(folder.join("bootstrap.sock"));
+        command.arg("--bootstrap").arg(folder.join("bootstrap.sock")).args(is_edge.then_some("--edge"));
         command.env("LISTEN_FDS", names.len().to_string()).env("LISTEN_FDNAMES", names.join(":"));
         command.env("RUST_LOG", "info,samspill_proxy=debug,samspill_engine=debug");
         command.stdin(Stdio::null()).stdout(output.try_clone().unwrap()).stderr(output);

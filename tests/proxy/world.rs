@@ -145,8 +145,22 @@ impl World {
         sidecar
     }
 
+    /// An edge that sends every stranger's request to one service, ready.
+    pub(super) async fn edge(&self, service: &str) -> Sidecar {
+        let to_one = vec![WeightedBackend { backend: ServicePort::new(service, NAMESPACE, 80), weight: 1 }];
+        let rule = RouteRule { path: PathMatch::Prefix("/".to_owned()), rewrite: None, backends: to_one };
+        self.publish(|snapshot| snapshot.edge = RouteTable { rules: vec![rule] });
+        let edge = self.start_as("edge", true);
+        edge.ready().await;
+        edge
+    }
+
     /// A sidecar that has not been told what it is for.
     pub(super) fn start(&self, account: &str) -> Sidecar {
+        self.start_as(account, false)
+    }
+
+    fn start_as(&self, account: &str, is_edge: bool) -> Sidecar {
         let number = self.started.fetch_add(1, Ordering::Relaxed);
         let token = format!("token-{number}");
         self.tokens.lock().unwrap().insert(token.clone(), Self::id(account));
@@ -157,6 +171,7 @@ impl World {
             controller: self.ads,
             otlp: self.otlp,
             folder: self.folder.path(),
+            is_edge,
         })
     }
 }

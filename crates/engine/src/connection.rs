@@ -200,7 +200,7 @@ where
     let io = TokioIo::new(Expiring::new(io, lifetime.end()));
     let (sender, connection) = http1::Builder::new().handshake(io).await.map_err(not_http)?;
     // An error is seen by the request that it belongs to.
-    task::spawn("upstream http/1 connection", async move { drop(connection.await) });
+    task::spawn("upstream http/1 connection", async move { drop(connection.with_upgrades().await) });
     Ok(Http1 { sender, lifetime, idle_since: Instant::now() })
 }
 

@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use crate::balance::{InFlight, Load};
 use crate::body::Body;
 use crate::connection::{self, Lifetime, MeshTls};
+use crate::headers;
 use crate::reason::{Failure, Reason};
 
 /// How long a connection to another sidecar may be idle: those are ours on both ends, and the other one does not close.
@@ -128,6 +129,9 @@ impl Endpoint {
     /// A pooled connection that turns out to be closed has carried nothing: the next one is taken, and at last a fresh
     /// one.
     ///
+    /// A 101 answers only a request that [`headers::say_websocket`] was called for. The connection is then in the answer
+    /// ([`hyper::upgrade::on`]), and its place in the endpoint's load is held by the answer's body.
+    ///
     /// # Errors
     /// [`SendError::Unsent`]: try another endpoint. [`SendError::Lost`]: do not.
     pub async fn send(self: &Arc<Self>, request: Request<Body>) -> Result<Response<Body>, SendError> {
@@ -139,9 +143,12 @@ impl Endpoint {
 
     async fn send_http1(self: &Arc<Self>, mut request: Request<Body>) -> Result<Response<Body>, SendError> {
         let in_flight = self.load.begin();
-        while let Some(mut connection) = self.pop_http1() {
+        // The proxy has put it there: what a caller says is for one hop. The connection will not come back, so it is a
+        // fresh one.
+        let asks_for_websocket = headers::says_websocket(request.headers());
+        while !asks_for_websocket && let Some(mut connection) = self.pop_http1() {
             match connection.sender.try_send_request(request).await {
-                Ok(response) => return self.answered_http1(response, connection, in_flight),
+                Ok(response) => return self.answered_http1(response, connection, in_flight, false),
                 Err(mut error) => match error.take_message() {
                     Some(unsent) => request = unsent,
                     None => return Err(SendError::Lost(reset(error.into_error()))),
@@ -154,7 +161,7 @@ impl Endpoint {
             Err(failure) => return Err(SendError::Unsent(failure, Some(Box::new(request)))),
         };
         match connection.sender.try_send_request(request).await {
-            Ok(response) => self.answered_http1(response, connection, in_flight),
+            Ok(response) => self.answered_http1(response, connection, in_flight, asks_for_websocket),
             Err(mut error) => Err(match error.take_message() {
                 Some(unsent) => SendError::Unsent(reset(error.into_error()), Some(Box::new(unsent))),
                 None => SendError::Lost(reset(error.into_error())),
@@ -167,9 +174,11 @@ impl Endpoint {
         response: Response<Incoming>,
         connection: Http1,
         in_flight: InFlight,
+        asked_for_websocket: bool,
     ) -> Result<Response<Body>, SendError> {
-        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-            // Nobody has asked for it: `Upgrade` goes no further than one hop. What follows is not HTTP.
+        let has_switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+        if has_switched && !(asked_for_websocket && headers::says_websocket(response.headers())) {
+            // What follows is neither HTTP nor what was asked for.
             return Err(SendError::Lost(
                 Failure::new(Reason::UpstreamReset).caused_by("it switched protocols, unasked"),
             ));

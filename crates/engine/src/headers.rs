@@ -5,7 +5,7 @@ use http::header::{
     TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
 use http::uri::{Authority, PathAndQuery};
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Uri, Version};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version};
 use samspill_model::intent::AppProtocol;
 
 use crate::reason::{Failure, Reason};
@@ -25,6 +25,8 @@ pub const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
+
+const WEBSOCKET: HeaderValue = HeaderValue::from_static("websocket");
 
 /// What a stranger may claim, and nobody may believe: removed by the edge. `samspill-timeout` is not one of them: anybody may
 /// say how long they wait.
@@ -94,6 +96,30 @@ pub fn remove_hop_by_hop(headers: &mut HeaderMap) -> Result<(), ForbiddenNominat
     Ok(())
 }
 
+/// Whether the request asks to go on as a WebSocket (RFC 6455 §4.1): that and no other protocol, in HTTP/1.1, with a GET.
+pub fn asks_for_websocket<B>(request: &Request<B>) -> bool {
+    let nominates_upgrade = |value: &HeaderValue| {
+        value.as_bytes().split(|byte| *byte == b',').any(|name| name.trim_ascii().eq_ignore_ascii_case(b"upgrade"))
+    };
+    request.method() == Method::GET
+        && request.version() == Version::HTTP_11
+        && says_websocket(request.headers())
+        && request.headers().get_all(CONNECTION).iter().any(nominates_upgrade)
+}
+
+/// Whether `Upgrade` is there once, and names the WebSocket protocol.
+pub(crate) fn says_websocket(headers: &HeaderMap) -> bool {
+    let mut protocols = headers.get_all(UPGRADE).iter();
+    let is_websocket = protocols.next().is_some_and(|one| one.as_bytes().eq_ignore_ascii_case(WEBSOCKET.as_bytes()));
+    is_websocket && protocols.next().is_none()
+}
+
+/// Says it to the next hop, in a request or in an answer.
+pub fn say_websocket(headers: &mut HeaderMap) {
+    headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+    headers.insert(UPGRADE, WEBSOCKET);
+}
+
 /// Removes all that a stranger claims about identity, forwarding, priority or sampling.
 pub fn remove_claims(headers: &mut HeaderMap) {
     for name in CLAIMS {
@@ -131,6 +157,9 @@ pub fn adapt<B>(request: &mut Request<B>, authority: &Authority, protocol: AppPr
             let uri = Uri::builder().scheme("http").authority(authority.clone()).path_and_query(path);
             *request.version_mut() = Version::HTTP_2;
             *request.uri_mut() = uri.build().map_err(malformed)?;
+            // A WebSocket over HTTP/2 is asked for in another way (RFC 8441), which is not ours: this is a plain GET.
+            request.headers_mut().remove(CONNECTION);
+            request.headers_mut().remove(UPGRADE);
             request.headers_mut().remove(HOST);
         }
     }
@@ -209,6 +238,33 @@ mod tests {
             let mut fields = HeaderMap::new();
             fields.insert(CONNECTION, HeaderValue::from_static(name));
             assert_eq!(remove_hop_by_hop(&mut fields), Err(ForbiddenNomination), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_websocket_is_asked_for_in_one_way_only() {
+        let asks = |method: Method, version, fields: &[(&'static str, &'static str)]| {
+            let mut request = Request::new(());
+            *request.method_mut() = method;
+            *request.version_mut() = version;
+            *request.headers_mut() = headers(fields);
+            asks_for_websocket(&request)
+        };
+        let fields = [("connection", "keep-alive, Upgrade"), ("upgrade", "WebSocket")];
+        assert!(asks(Method::GET, Version::HTTP_11, &fields));
+        assert!(!asks(Method::POST, Version::HTTP_11, &fields));
+        assert!(!asks(Method::GET, Version::HTTP_10, &fields));
+        assert!(!asks(Method::GET, Version::HTTP_2, &fields));
+        for refused in [
+            &[("connection", "upgrade")][..],
+            &[("upgrade", "websocket")],
+            &[("connection", "upgrades"), ("upgrade", "websocket")],
+            &[("connection", "upgrade"), ("upgrade", "h2c")],
+            &[("connection", "upgrade"), ("upgrade", "websocket, h2c")],
+            &[("connection", "upgrade"), ("upgrade", "websocket/13")],
+            &[("connection", "upgrade"), ("upgrade", "websocket"), ("upgrade", "websocket")],
+        ] {
+            assert!(!asks(Method::GET, Version::HTTP_11, refused), "{refused:?}");
         }
     }
 

@@ -47,6 +47,13 @@ impl DrainWatch {
         *self.0.borrow()
     }
 
+    /// Returns when the [`Drain`] is gone: nobody waits any longer, and what is left is to be cut. May be dropped and
+    /// called again.
+    pub async fn over(&self) {
+        let mut receiver = self.0.clone();
+        while receiver.changed().await.is_ok() {}
+    }
+
     /// Returns when the drain has started. May be dropped and called again.
     pub async fn started(&self) {
         let mut receiver = self.0.clone();
@@ -83,7 +90,9 @@ mod tests {
     #[test]
     fn a_dropped_drain_never_starts() {
         let (drain, watch) = channel();
+        assert!(watch.over().now_or_never().is_none());
         drop(drain);
         assert!(watch.started().now_or_never().is_none() && !watch.is_draining());
+        assert!(watch.over().now_or_never().is_some());
     }
 }

@@ -25,12 +25,16 @@ struct Contract {
 /// A version that will go.
 struct Deprecation {
     version: u32,
-    /// Seconds since 1970.
-    since: i64,
-    /// Seconds since 1970.
-    sunset: Option<i64>,
+    since: Day,
+    sunset: Option<Day>,
     /// A page that says why, and what to do.
     link: Option<LitStr>,
+}
+
+/// A date, as it is written and in seconds since 1970.
+struct Day {
+    text: LitStr,
+    seconds: i64,
 }
 
 /// A method, understood.

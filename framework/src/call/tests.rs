@@ -4,6 +4,8 @@ use http::header::AUTHORIZATION;
 use samspill_net::drain;
 use samspill_observability::conventions::header::SAMSPILL_PRIORITY;
 
+use http::HeaderValue;
+
 use super::*;
 
 fn headers(pairs: &[(HeaderName, &str)]) -> HeaderMap {
@@ -104,7 +106,7 @@ fn the_priority_is_carried_on_and_an_unknown_one_is_normal() {
 
 #[test]
 fn what_is_about_this_request_alone_is_not_carried_on() {
-    let incoming = headers(&[(IDEMPOTENCY_KEY, "key-1"), (SAMSPILL_ATTEMPT, "3"), (AUTHORIZATION, "Bearer x")]);
+    let incoming = headers(&[(idempotency::KEY, "key-1"), (SAMSPILL_ATTEMPT, "3"), (AUTHORIZATION, "Bearer x")]);
     let call = call(&incoming);
     assert_eq!((call.idempotency_key(), call.attempt()), (Some("key-1"), 3));
     assert_eq!(sent(&incoming), HeaderMap::new());
@@ -117,11 +119,11 @@ fn keys_and_attempts_that_are_none_are_passed_over() {
     }
     let long = "x".repeat(201);
     for key in ["", "a b", "a\tb", &long] {
-        assert_eq!(call(&headers(&[(IDEMPOTENCY_KEY, key)])).idempotency_key(), None, "{key}");
+        assert_eq!(call(&headers(&[(idempotency::KEY, key)])).idempotency_key(), None, "{key}");
     }
     let longest = "x".repeat(200);
-    assert_eq!(call(&headers(&[(IDEMPOTENCY_KEY, &longest)])).idempotency_key(), Some(longest.as_str()));
-    assert_eq!(call(&headers(&[(IDEMPOTENCY_KEY, "a"), (IDEMPOTENCY_KEY, "a")])).idempotency_key(), None);
+    assert_eq!(call(&headers(&[(idempotency::KEY, &longest)])).idempotency_key(), Some(longest.as_str()));
+    assert_eq!(call(&headers(&[(idempotency::KEY, "a"), (idempotency::KEY, "a")])).idempotency_key(), None);
     assert_eq!((call(&HeaderMap::new()).attempt(), call(&HeaderMap::new()).idempotency_key()), (1, None));
 }
 

@@ -4,8 +4,8 @@ use std::fmt;
 
 use http::Method;
 
+use super::digest;
 use super::openapi::{self, Dialect, Document, OperationDocument};
-use super::{digest, versions};
 
 /// A contract, described: its name, its versions, its operations.
 #[derive(Debug)]
@@ -22,13 +22,14 @@ pub struct Api {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Deprecation {
     pub(super) version: u32,
-    /// Seconds since 1970.
-    pub(super) since: i64,
-    /// Seconds since 1970.
-    pub(super) sunset: Option<i64>,
+    pub(super) since: Day,
+    pub(super) sunset: Option<Day>,
     /// A page that says why, and what to do.
     pub(super) link: Option<&'static str>,
 }
+
+/// A date, `2026-11-01`, and when it begins, in seconds since 1970.
+pub(crate) type Day = (&'static str, i64);
 
 /// One method of a contract.
 pub struct Operation {
@@ -59,7 +60,13 @@ impl Api {
 
     #[doc(hidden)]
     #[must_use]
-    pub fn deprecated(mut self, version: u32, since: i64, sunset: Option<i64>, link: Option<&'static str>) -> Self {
+    pub fn deprecated(
+        mut self,
+        version: u32,
+        since: (&'static str, i64),
+        sunset: Option<(&'static str, i64)>,
+        link: Option<&'static str>,
+    ) -> Self {
         self.deprecations.push(Deprecation { version, since, sunset, link });
         self
     }
@@ -105,14 +112,6 @@ impl Api {
 
     pub(super) fn deprecation(&self, version: u32) -> Option<&Deprecation> {
         self.deprecations.iter().find(|deprecation| deprecation.version == version)
-    }
-}
-
-impl Deprecation {
-    /// The day on which it goes, for people: `Sat, 01 May 2027`.
-    pub(super) fn sunset_date(&self) -> Option<String> {
-        let date = versions::http_date(self.sunset?);
-        Some(date.split(" 00:").next().unwrap_or(&date).to_owned())
     }
 }
 

@@ -165,8 +165,8 @@ impl Suite {
             Some(value) if value == expected => Ok(()),
             other => Err(format!("`{name}` must be `{expected}`, not {other:?}")),
         };
-        expect(&DEPRECATION, &format!("@{}", deprecation.since))?;
-        if let Some(sunset) = deprecation.sunset {
+        expect(&DEPRECATION, &format!("@{}", deprecation.since.1))?;
+        if let Some((_, sunset)) = deprecation.sunset {
             expect(&SUNSET, &versions::http_date(sunset))?;
         }
         let links: Vec<&str> =

@@ -89,7 +89,8 @@ pub(super) fn document(api: &Api, version: u32, dialect: Dialect) -> Document {
         info["description"] = api.docs.into();
     }
     if let Some(deprecation) = api.deprecation(version) {
-        info["x-samspill-deprecated"] = json!({ "since": deprecation.since, "sunset": deprecation.sunset });
+        info["x-samspill-deprecated"] =
+            json!({ "since": deprecation.since.0, "sunset": deprecation.sunset.map(|(date, _)| date) });
     }
     let openapi = match dialect {
         Dialect::V3_0 => "3.0.3",

@@ -59,7 +59,7 @@ fn page(api: &Api, version: u32, document: &Value) -> Markup {
                 @if let Some(deprecation) = api.deprecation(version) {
                     p.going {
                         "This version is deprecated"
-                        @if let Some(sunset) = deprecation.sunset_date() { ", and will be gone on " (sunset) }
+                        @if let Some((sunset, _)) = deprecation.sunset { ", and may be gone from " (sunset) }
                         "."
                         @if let Some(link) = deprecation.link { " " a href=(link) { "Why, and what to do" } }
                     }

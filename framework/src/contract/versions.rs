@@ -158,8 +158,8 @@ pub(super) fn notice(api: &Api, operation: &Operation, version: u32) -> Option<N
         api.deprecation(*next).is_none() && api.operations().iter().any(has_it)
     });
     Some(Notice {
-        deprecation: HeaderValue::from_str(&format!("@{since}")).ok()?,
-        sunset: sunset.and_then(|sunset| HeaderValue::from_str(&http_date(sunset)).ok()),
+        deprecation: HeaderValue::from_str(&format!("@{}", since.1)).ok()?,
+        sunset: sunset.and_then(|(_, seconds)| HeaderValue::from_str(&http_date(seconds)).ok()),
         link,
         version,
         successor: next.unwrap_or(api.newest),

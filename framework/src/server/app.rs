@@ -82,7 +82,9 @@ impl App {
             _ => self.serve_http(request).await,
         };
         // The caller must know that this connection ends, or its next request meets the closed one. HTTP/2 has GOAWAY.
-        if !is_http2 && (is_draining() || answer.status() == StatusCode::REQUEST_TIMEOUT) {
+        let status = answer.status();
+        let has_left_http = status == StatusCode::SWITCHING_PROTOCOLS;
+        if !is_http2 && !has_left_http && (is_draining() || status == StatusCode::REQUEST_TIMEOUT) {
             answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         answer

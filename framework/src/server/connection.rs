@@ -8,18 +8,20 @@ use std::pin::{Pin, pin};
 
 use axum::body::Body;
 use axum::response::Response;
-use http::Request;
+use http::header::{CONNECTION, UPGRADE};
+use http::{HeaderValue, Request, StatusCode};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use samspill_net::drain::DrainWatch;
-use samspill_net::gate::{self, Http1Guard, HttpVersion, Malformed, Prefixed};
+use samspill_net::gate::{self, Http1Guard, HttpVersion, Malformed, Prefixed, Verdict};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Notify;
 
 use super::app::{self, App};
 use super::limits::{self, IDLE_TIMEOUT, LAST_CALL, MAX_STREAMS, PING_INTERVAL, PING_TIMEOUT};
+use super::tunnel::Held;
 
 /// Serves a connection until it ends.
 pub(super) async fn serve<IO>(io: IO, app: App, drain: DrainWatch)
@@ -53,17 +55,19 @@ where
     IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let (io, verdict) = Http1Guard::new(io, limits::head());
+    let io = Held::new(io, verdict.clone(), drain.clone());
     let begun = Notify::new();
     let service = service_fn(|request: Request<Incoming>| {
         begun.notify_one();
-        answer(app.clone(), verdict.take(), request)
+        answer(app.clone(), Some(verdict.clone()), request)
     });
     // The guard never shows half a head, so this timeout is that of an idle connection.
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(IDLE_TIMEOUT)
         .max_headers(limits::head().headers)
-        .serve_connection(TokioIo::new(io), service);
+        .serve_connection(TokioIo::new(io), service)
+        .with_upgrades();
     serve_until_drained(connection, |connection| connection.graceful_shutdown(), &begun, drain).await
 }
 
@@ -114,15 +118,28 @@ where
     connection.await
 }
 
-/// Answers one request: a malformed one here, any other in the app.
-async fn answer(app: App, malformed: Option<Malformed>, request: Request<Incoming>) -> Result<Response, Infallible> {
+/// Answers one request: a malformed one here, any other in the app. `verdict` is the gate's word on it, for HTTP/1.
+async fn answer(app: App, verdict: Option<Verdict>, request: Request<Incoming>) -> Result<Response, Infallible> {
     let (parts, body) = request.into_parts();
-    let checked = match malformed {
+    let checked = match verdict.as_ref().and_then(Verdict::take) {
         Some(malformed) => Err(malformed),
         None => gate::check_request(&parts),
     };
     if let Err(Malformed { status, detail }) = checked {
         return Ok(app::refuse(status, &detail, app::is_grpc(&parts.headers)));
     }
-    Ok(app.answer(Request::from_parts(parts, Body::new(body))).await)
+    let asks_for_websocket = parts.headers.get(UPGRADE).is_some_and(is_websocket);
+    let mut answer = app.answer(Request::from_parts(parts, Body::new(body))).await;
+    let Some(verdict) = verdict else { return Ok(answer) };
+    // What comes behind a handshake is not HTTP, and no request may be found in it, whatever the answer is.
+    if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
+        verdict.tunnel();
+    } else if asks_for_websocket {
+        answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    Ok(answer)
+}
+
+fn is_websocket(protocol: &HeaderValue) -> bool {
+    protocol.as_bytes().eq_ignore_ascii_case(b"websocket")
 }

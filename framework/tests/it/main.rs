@@ -10,5 +10,8 @@ mod errors;
 mod greeter;
 mod grpc;
 mod principal;
+mod repeats;
 mod serving;
+mod sockets;
+mod streaming;
 mod support;

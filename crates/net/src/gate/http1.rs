@@ -63,17 +63,21 @@ impl<IO> Http1Guard<IO> {
     /// Guards a connection on which HTTP/1 has not begun yet.
     pub fn new(io: IO, limits: Limits) -> (Self, Verdict) {
         let verdict = Verdict::default();
-        let guard = Self {
+        (Self::with_verdict(io, limits, verdict.clone()), verdict)
+    }
+
+    /// The same, for an `io` that must know when it carries a tunnel. `verdict` is a new one.
+    pub fn with_verdict(io: IO, limits: Limits, verdict: Verdict) -> Self {
+        Self {
             io,
             limits,
-            verdict: verdict.clone(),
+            verdict,
             stage: Stage::Http,
             scanner: Scanner::default(),
             held: BytesMut::new(),
             ready: 0,
             deadline: Deadline::default(),
-        };
-        (guard, verdict)
+        }
     }
 
     /// Takes note of what a scan has found. `self.held` holds what was not handed on.
@@ -250,7 +254,8 @@ impl Verdict {
         self.0.tunnel.store(true, Ordering::Release);
     }
 
-    fn is_tunnel(&self) -> bool {
+    /// Whether that was said.
+    pub fn is_tunnel(&self) -> bool {
         self.0.tunnel.load(Ordering::Acquire)
     }
 

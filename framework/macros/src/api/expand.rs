@@ -5,7 +5,7 @@ use quote::{format_ident, quote, quote_spanned};
 use syn::spanned::Spanned;
 use syn::{Ident, LitStr};
 
-use super::{Contract, Deprecation, Operation};
+use super::{Contract, Day, Deprecation, Operation};
 
 pub(super) fn contract(contract: &Contract) -> TokenStream {
     let the_trait = the_trait(contract);
@@ -104,9 +104,15 @@ fn api(contract: &Contract) -> TokenStream {
 
 fn deprecation(deprecation: &Deprecation) -> TokenStream {
     let Deprecation { version, since, sunset, link } = deprecation;
-    let sunset = optional(sunset.as_ref());
+    let since = day(since);
+    let sunset = optional(sunset.as_ref().map(day).as_ref());
     let link = optional(link.as_ref());
     quote! { .deprecated(#version, #since, #sunset, #link) }
+}
+
+fn day(day: &Day) -> TokenStream {
+    let Day { text, seconds } = day;
+    quote! { (#text, #seconds) }
 }
 
 fn optional(value: Option<&impl quote::ToTokens>) -> TokenStream {

@@ -9,7 +9,7 @@ use syn::{
     PathArguments, Result, ReturnType, Token, TraitItem, TraitItemFn, Type, TypeReference, parenthesized,
 };
 
-use super::{Argument, Contract, Deprecation, Operation, Verb};
+use super::{Argument, Contract, Day, Deprecation, Operation, Verb};
 use crate::date;
 
 pub(super) fn contract(arguments: TokenStream, item: TokenStream) -> Result<Contract> {
@@ -184,18 +184,17 @@ impl Parse for DeprecationArguments {
             input.parse::<Token![=]>()?;
             let value: LitStr = input.parse()?;
             match key.to_string().as_str() {
-                "since" => since = Some(date::seconds(&value)?),
-                "sunset" => sunset = Some((value.span(), date::seconds(&value)?)),
+                "since" => since = Some(Day { seconds: date::seconds(&value)?, text: value }),
+                "sunset" => sunset = Some(Day { seconds: date::seconds(&value)?, text: value }),
                 "link" => link = Some(value),
                 _ => return Err(Error::new(key.span(), HELP)),
             }
         }
         let since = since.ok_or_else(|| Error::new(which.span(), format!("since when? {HELP}")))?;
         // RFC 9745 §4.
-        if let Some((span, _)) = sunset.filter(|(_, sunset)| *sunset < since) {
-            return Err(Error::new(span, "the sunset cannot come before the deprecation"));
+        if let Some(early) = sunset.as_ref().filter(|sunset| sunset.seconds < since.seconds) {
+            return Err(Error::new(early.text.span(), "the sunset cannot come before the deprecation"));
         }
-        let sunset = sunset.map(|(_, sunset)| sunset);
         Ok(Self(Deprecation { version, since, sunset, link }))
     }
 }

@@ -1,0 +1,82 @@
+//! A connection that leaves HTTP for another protocol, and still belongs to the server.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use futures_util::future::BoxFuture;
+use samspill_net::drain::DrainWatch;
+use samspill_net::gate::Verdict;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// The drain waits for it, whoever holds it: hyper, or the task that speaks another protocol on it. After a tunnel was
+/// opened, it breaks when the drain is over; before, hyper is told.
+pub(super) struct Held<IO> {
+    io: IO,
+    verdict: Verdict,
+    drain: DrainWatch,
+    /// Made when the connection has left HTTP.
+    cut: Option<BoxFuture<'static, ()>>,
+}
+
+impl<IO> Held<IO> {
+    pub(super) fn new(io: IO, verdict: Verdict, drain: DrainWatch) -> Self {
+        Self { io, verdict, drain, cut: None }
+    }
+
+    fn check(&mut self, context: &mut Context<'_>) -> io::Result<()> {
+        if !self.verdict.is_tunnel() {
+            return Ok(());
+        }
+        let cut = self.cut.get_or_insert_with(|| {
+            let drain = self.drain.clone();
+            Box::pin(async move { drain.over().await })
+        });
+        if cut.as_mut().poll(context).is_pending() {
+            return Ok(());
+        }
+        self.cut = Some(Box::pin(std::future::ready(()))); // it may be asked again
+        Err(io::Error::new(io::ErrorKind::ConnectionAborted, "the drain is over"))
+    }
+}
+
+impl<IO: AsyncRead + Unpin> AsyncRead for Held<IO> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.check(context)?;
+        Pin::new(&mut self.io).poll_read(context, buffer)
+    }
+}
+
+impl<IO: AsyncWrite + Unpin> AsyncWrite for Held<IO> {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.check(context)?;
+        Pin::new(&mut self.io).poll_write(context, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.check(context)?;
+        Pin::new(&mut self.io).poll_write_vectored(context, bytes)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.check(context)?;
+        Pin::new(&mut self.io).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.check(context)?;
+        Pin::new(&mut self.io).poll_shutdown(context)
+    }
+}
