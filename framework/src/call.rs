@@ -37,7 +37,7 @@ use tracing::Instrument;
 use crate::{Problem, observe};
 
 /// Who called us, as the inbound sidecar proved it: `By=<us>;URI=<them>`. It removes what the caller claimed.
-const CLIENT_CERTIFICATE: HeaderName = HeaderName::from_static("x-forwarded-client-cert");
+pub(crate) const CLIENT_CERTIFICATE: HeaderName = HeaderName::from_static("x-forwarded-client-cert");
 
 /// The longest idempotency key, in bytes.
 const MAX_KEY_BYTES: usize = 200;
