@@ -68,6 +68,9 @@ mod error;
 
 pub mod fault;
 
+#[doc(hidden)]
+pub mod function;
+
 pub mod test;
 
 pub use call::{Call, JwtAlgorithm, JwtError, JwtSettings, Principal, Priority, Subject};
@@ -77,6 +80,8 @@ pub use contract::ApiError;
 pub use error::Error;
 pub use page::{Cursor, Page};
 pub use problem::{FieldError, Problem};
+#[doc = include_str!("docs/function.md")]
+pub use samspill_macros::function;
 #[doc = include_str!("docs/test.md")]
 pub use samspill_macros::test;
 pub use samspill_macros::{ApiError, api};

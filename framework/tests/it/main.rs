@@ -9,6 +9,7 @@ mod cancelling;
 mod deadlines;
 mod errors;
 mod faults;
+mod functions;
 mod greeter;
 mod grpc;
 mod mesh;
