@@ -9,6 +9,7 @@ use axum::routing::{get, post};
 use futures_util::StreamExt;
 use http::{HeaderMap, StatusCode, Version};
 use samspill::extract::Json;
+use samspill::fault::Faults;
 use samspill::test::TestMesh;
 use samspill::{Call, CallError, Problem, Service};
 use serde_json::{Value, json};
@@ -65,6 +66,32 @@ async fn services_reach_each_other_by_name_and_a_call_goes_through_all_of_them()
             "is_http1": true,
         })
     );
+}
+
+#[samspill::test(start_paused = true)]
+async fn a_deadline_shrinks_on_its_way_and_ends_the_wait() {
+    let left = async |headers: HeaderMap| headers["samspill-timeout"].to_str().unwrap().to_owned();
+    let mesh = TestMesh::new()
+        .with("front", |service: Service| {
+            let back = service.client("back");
+            let relay = async move |call: Call| -> Result<String, Problem> {
+                tokio::time::sleep(Duration::from_millis(500)).await;
+                Ok(back.get(&call, "/").send().await?.text().await?)
+            };
+            Router::new().route("/", get(relay))
+        })
+        .with("back", |_service| Router::new().route("/", get(left)));
+    let client = mesh.client("front");
+    let call = mesh.call().with_timeout(Duration::from_secs(2));
+    let left = client.get(&call, "/").send().await.unwrap().text().await.unwrap();
+    let left: u64 = left.strip_suffix('u').unwrap().parse().unwrap();
+    assert!((1_490_000..=1_500_000).contains(&left), "{left}");
+
+    mesh.faults("back", Faults::new().delay(Duration::from_secs(3600), 100));
+    let before = Instant::now();
+    let error = client.get(&mesh.call().with_timeout(Duration::from_secs(2)), "/").send().await.unwrap_err();
+    assert_eq!(Problem::from(error).status(), StatusCode::GATEWAY_TIMEOUT);
+    assert_eq!(before.elapsed().as_secs(), 2);
 }
 
 #[samspill::test(start_paused = true)]
