@@ -38,7 +38,7 @@ use crate::idempotency;
 use crate::{Problem, observe};
 
 /// Who called us, as the inbound sidecar proved it: `By=<us>;URI=<them>`. It removes what the caller claimed.
-const CLIENT_CERTIFICATE: HeaderName = HeaderName::from_static("x-forwarded-client-cert");
+pub(crate) const CLIENT_CERTIFICATE: HeaderName = HeaderName::from_static("x-forwarded-client-cert");
 
 /// One request, as its handler sees it: its trace, its caller, its deadline. Cheap to clone.
 ///

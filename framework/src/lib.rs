@@ -38,7 +38,7 @@
 //! year. axum, http, tower and tonic's messages are.
 //!
 //! Reading order: [`Service`] (the whole), [`Call`] (one request), [`Problem`] and [`extract`] (what comes in and what
-//! is refused), [`Client`] and [`Channel`] (calls to others), [`Secret`] and [`SettingsError`], [`mod@test`].
+//! is refused), [`Client`] and [`Channel`] (calls to others), [`Secret`] and [`SettingsError`], [`mod@test`], [`fault`].
 
 #![warn(missing_docs)]
 
@@ -72,6 +72,11 @@ mod observe;
 
 mod error;
 
+pub mod fault;
+
+#[doc(hidden)]
+pub mod function;
+
 pub mod test;
 
 pub use call::{Call, JwtAlgorithm, JwtError, JwtSettings, Principal, Priority, Subject};
@@ -81,6 +86,10 @@ pub use contract::ApiError;
 pub use error::Error;
 pub use page::{Cursor, Page};
 pub use problem::{FieldError, Problem};
+#[doc = include_str!("docs/function.md")]
+pub use samspill_macros::function;
+#[doc = include_str!("docs/test.md")]
+pub use samspill_macros::test;
 pub use samspill_macros::{ApiError, api};
 pub use samspill_model::identity::SpiffeId;
 pub use service::{GrpcService, Service};
@@ -90,3 +99,8 @@ pub use settings::{Mistake, Secret, SettingsError};
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
 struct Readme;
+
+/// The guide's examples run.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/guides/testing.md")]
+struct TestingGuide;

@@ -24,7 +24,9 @@ use futures_util::{FutureExt, StreamExt};
 use samspill_net::drain::{Drain, DrainWatch};
 use samspill_net::{Listener, UnixListener, task};
 
-pub(crate) use app::App;
+use crate::test::Door;
+
+pub(crate) use app::{App, is_grpc};
 pub(crate) use grpc::{DescriptorsError, GrpcServices};
 use limits::DRAIN_DEADLINE;
 pub(crate) use signals::Signals;
@@ -34,6 +36,8 @@ pub(crate) use signals::Signals;
 pub(crate) enum Socket {
     Tcp(Listener),
     Unix(UnixListener),
+    /// A name in a [`TestMesh`](crate::test::TestMesh).
+    InProcess(Door),
 }
 
 /// Serves until `stop` is ready for the first time, then drains, until it is ready for the second time.
@@ -69,6 +73,7 @@ async fn accept_until_drain(socket: Socket, app: App, watch: DrainWatch) {
     match &socket {
         Socket::Tcp(listener) => tracing::info!(address = %listener.local_addr(), "serving"),
         Socket::Unix(_) => tracing::info!("serving on a Unix socket"),
+        Socket::InProcess(door) => tracing::info!(name = door.name(), "serving in this process"),
     }
     let mut draining = pin!(watch.started());
     loop {
@@ -93,6 +98,10 @@ async fn accept(socket: &Socket, app: &App, watch: &DrainWatch) {
         Socket::Unix(listener) => {
             let stream = listener.accept().await;
             task::spawn("connection", connection::serve(stream, app, watch));
+        }
+        Socket::InProcess(door) => {
+            let (stream, hop) = door.accept().await;
+            task::spawn("connection", connection::serve(stream, app.behind(hop), watch));
         }
     }
 }

@@ -19,6 +19,7 @@ use crate::client::Transport;
 use crate::contract::{ApiRouter, Contract};
 use crate::server::{self, App, DescriptorsError, GrpcServices, Signals, Socket};
 use crate::settings::{Arguments, Environment, Outside, SettingsError, Sources};
+use crate::test::WayOut;
 use crate::{Call, Channel, Client, Error, JwtSettings, observe, problem};
 
 /// The port of a service that nobody gave one.
@@ -139,6 +140,11 @@ impl Service {
         let (outside, _told_with_the_settings) = Outside::read(&environment);
         let transport = Transport::new(outside.outbound);
         Self { sources: Sources::new(environment, arguments), outside, transport, ..self }
+    }
+
+    /// The same service, among those of its process.
+    pub(crate) fn in_process(self, way_out: WayOut) -> Self {
+        Self { transport: Transport::in_process(way_out), ..self }
     }
 
     /// The name given to [`new`](Self::new).
@@ -331,7 +337,7 @@ impl Service {
 
     fn surroundings(&self) -> Surroundings {
         Surroundings {
-            in_mesh: self.outside.outbound.is_some(),
+            in_mesh: self.transport.is_in_mesh(),
             database_system: self.database_system(),
             drain: Some(Arc::clone(&self.drain)),
             has_spans: true,

@@ -1,4 +1,4 @@
-//! A service as a process, with nothing around it: the example `hello`, which cargo builds with the tests.
+//! A service as a process, with nothing around it: the examples `hello` and `function`, which cargo builds with the tests.
 
 #![cfg(test)]
 
@@ -10,13 +10,17 @@ use std::process::{Child, ChildStderr, Command, Stdio};
 use command_fds::{CommandFdExt, FdMapping};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, getsockname, socket_with};
 use rustix::process::{Pid, Signal, kill_process};
-use samspill::test;
-use serde_json::Value;
+use samspill::{CallError, test};
+use serde_json::{Value, json};
 
 fn hello() -> Command {
+    example("hello")
+}
+
+fn example(name: &str) -> Command {
     let tests = std::env::current_exe().unwrap();
-    let program: PathBuf = tests.ancestors().nth(2).unwrap().join("examples/hello");
-    assert!(program.exists(), "{} is missing: cargo build --example hello", program.display());
+    let program: PathBuf = tests.ancestors().nth(2).unwrap().join("examples").join(name);
+    assert!(program.exists(), "{} is missing: cargo build --example {name}", program.display());
     let mut command = Command::new(program);
     command.env_clear().stderr(Stdio::piped());
     command
@@ -75,6 +79,27 @@ async fn it_serves_where_port_says_and_ends_with_0() {
     let (code, log) = running.end();
     assert_eq!(code, Some(0), "{log}");
     assert!(log.contains("drained"), "{log}");
+}
+
+#[tokio::test]
+async fn a_function_is_a_service() {
+    let mut running = Running::start(example("function").env("PORT", "0"));
+    let address: SocketAddr = running.line("serving")["address"].as_str().unwrap().parse().unwrap();
+    let client = test::service("test", []).client(format!("127.0.0.1:{}", address.port()));
+    let call = test::call();
+    let order = json!({ "items": [{ "cents": 200, "count": 3 }, { "cents": 50, "count": 1 }] });
+    let answer = client.post(&call, "/").json(&order).send().await.unwrap();
+    assert_eq!(answer.json::<Value>().await.unwrap(), json!({ "cents": 650 }));
+
+    let error = client.post(&call, "/").json(&json!({ "items": [{ "cents": 1 }] })).send().await.unwrap_err();
+    let CallError::Problem(problem) = error else { panic!("{error:?}") };
+    assert_eq!((problem.status().as_u16(), problem.errors()[0].field.as_str()), (422, "items[0].count"));
+    assert_eq!(client.get(&call, "/").send().await.unwrap_err().status().unwrap().as_u16(), 405);
+    assert_eq!(client.get(&call, "/readyz").send().await.unwrap().status(), 200);
+
+    kill_process(Pid::from_child(&running.child), Signal::TERM).unwrap();
+    let (code, log) = running.end();
+    assert_eq!(code, Some(0), "{log}");
 }
 
 #[test]

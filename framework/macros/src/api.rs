@@ -3,7 +3,7 @@
 mod expand;
 mod parse;
 
-pub(crate) use parse::docs;
+pub(crate) use parse::{Takes, api_name, docs, is_reference_to, last_segment, takes};
 
 use proc_macro2::{Span, TokenStream};
 use syn::{Attribute, Ident, LitStr, Result, Type, Visibility};

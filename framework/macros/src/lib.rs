@@ -6,6 +6,8 @@
 mod api;
 mod date;
 mod error;
+mod function;
+mod test;
 
 use proc_macro::TokenStream;
 
@@ -19,4 +21,16 @@ pub fn api(arguments: TokenStream, item: TokenStream) -> TokenStream {
 #[proc_macro_derive(ApiError, attributes(problem))]
 pub fn api_error(item: TokenStream) -> TokenStream {
     error::derive(item.into()).unwrap_or_else(|error| error.into_compile_error()).into()
+}
+
+/// `#[samspill::function]`.
+#[proc_macro_attribute]
+pub fn function(arguments: TokenStream, item: TokenStream) -> TokenStream {
+    function::expand(arguments.into(), item.into()).unwrap_or_else(|error| error.into_compile_error()).into()
+}
+
+/// `#[samspill::test]`.
+#[proc_macro_attribute]
+pub fn test(arguments: TokenStream, item: TokenStream) -> TokenStream {
+    test::expand(arguments.into(), item.into()).unwrap_or_else(|error| error.into_compile_error()).into()
 }

@@ -1,6 +1,9 @@
-//! Connections for calls to others: to the sidecar if there is one, else to the named service itself.
+//! Connections for calls to others: to the sidecar if there is one, else to the named service itself, which in a
+//! [`TestMesh`](crate::test::TestMesh) is in the same process.
 
+use std::io::{self, IoSlice};
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -9,8 +12,12 @@ use futures_util::future::BoxFuture;
 use http::Uri;
 use http_body_util::Full;
 use hyper_util::client::legacy;
+use hyper_util::client::legacy::connect::{Connected, Connection};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 use tokio::net::TcpStream;
+
+use crate::test::{DoorError, WayOut};
 
 /// How long a connection may take: loopback and one network hop need milliseconds; a lost SYN is sent again after one
 /// second.
@@ -30,25 +37,43 @@ const PING_TIMEOUT: Duration = Duration::from_secs(10);
 pub(crate) struct Transport {
     http1: legacy::Client<Dial, Full<Bytes>>,
     http2: legacy::Client<Dial, tonic::body::Body>,
+    is_in_mesh: bool,
 }
 
 impl Transport {
     /// `outbound` is the sidecar; without it each name is asked of the DNS.
     pub(crate) fn new(outbound: Option<SocketAddr>) -> Self {
-        let dial = Dial { outbound };
+        Self::by(outbound.map_or(Dial::Dns, Dial::Sidecar), usize::MAX)
+    }
+
+    /// To services of this process. No connection is kept: a service that is replaced lets its connections end, and a
+    /// request that meets the end fails, which a sidecar would prevent.
+    pub(crate) fn in_process(way_out: WayOut) -> Self {
+        Self::by(Dial::InProcess(way_out), 0)
+    }
+
+    fn by(dial: Dial, idle_connections: usize) -> Self {
+        let is_in_mesh = !matches!(dial, Dial::Dns);
         let http1 = legacy::Client::builder(TokioExecutor::new())
             .timer(TokioTimer::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE_TIMEOUT)
-            .build(dial);
+            .pool_max_idle_per_host(idle_connections)
+            .build(dial.clone());
         let http2 = legacy::Client::builder(TokioExecutor::new())
             .timer(TokioTimer::new())
             .pool_timer(TokioTimer::new())
+            .pool_max_idle_per_host(idle_connections)
             .http2_only(true)
             .http2_keep_alive_interval(PING_INTERVAL)
             .http2_keep_alive_timeout(PING_TIMEOUT)
             .build(dial);
-        Self { http1, http2 }
+        Self { http1, http2, is_in_mesh }
+    }
+
+    /// Whether something stands between us and the others that proves who is who.
+    pub(crate) fn is_in_mesh(&self) -> bool {
+        self.is_in_mesh
     }
 
     /// For HTTP calls. A request that was not sent, because its pooled connection had just been closed, is sent anew.
@@ -63,9 +88,14 @@ impl Transport {
 }
 
 /// Opens a connection for a URI.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Dial {
-    outbound: Option<SocketAddr>,
+#[derive(Clone, Debug)]
+pub(crate) enum Dial {
+    /// To the sidecar, which finds the service.
+    Sidecar(SocketAddr),
+    /// To an address of the name.
+    Dns,
+    /// To the service itself, in this process.
+    InProcess(WayOut),
 }
 
 /// Why there is no connection.
@@ -80,13 +110,22 @@ pub(crate) enum DialError {
     /// It, or the sidecar, does not accept.
     #[error(transparent)]
     Connect(#[from] samspill_net::connect::ConnectError),
+    /// Nobody in this process serves it.
+    #[error(transparent)]
+    InProcess(#[from] DoorError),
 }
 
 impl Dial {
-    async fn connect(self, uri: Uri) -> Result<TokioIo<TcpStream>, DialError> {
-        if let Some(sidecar) = self.outbound {
-            return Ok(TokioIo::new(samspill_net::connect::tcp(sidecar, CONNECT_TIMEOUT).await?));
-        }
+    async fn connect(self, uri: Uri) -> Result<TokioIo<Wire>, DialError> {
+        let wire = match self {
+            Self::Sidecar(address) => Wire::Tcp(samspill_net::connect::tcp(address, CONNECT_TIMEOUT).await?),
+            Self::Dns => Wire::Tcp(Self::by_dns(&uri).await?),
+            Self::InProcess(way_out) => Wire::Memory(way_out.connect(&uri)?),
+        };
+        Ok(TokioIo::new(wire))
+    }
+
+    async fn by_dns(uri: &Uri) -> Result<TcpStream, DialError> {
         let host = uri.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
         let port = uri.port_u16().unwrap_or(samspill_model::name::DEFAULT_PORT);
         let found = tokio::net::lookup_host((host.as_str(), port)).await.map(Iterator::collect::<Vec<SocketAddr>>);
@@ -94,7 +133,7 @@ impl Dial {
         let mut failure = DialError::NoAddress { host };
         for address in addresses {
             match samspill_net::connect::tcp(address, CONNECT_TIMEOUT).await {
-                Ok(stream) => return Ok(TokioIo::new(stream)),
+                Ok(stream) => return Ok(stream),
                 Err(error) => failure = error.into(),
             }
         }
@@ -103,7 +142,7 @@ impl Dial {
 }
 
 impl tower::Service<Uri> for Dial {
-    type Response = TokioIo<TcpStream>;
+    type Response = TokioIo<Wire>;
     type Error = DialError;
     type Future = BoxFuture<'static, Result<Self::Response, DialError>>;
 
@@ -112,6 +151,72 @@ impl tower::Service<Uri> for Dial {
     }
 
     fn call(&mut self, uri: Uri) -> Self::Future {
-        Box::pin(self.connect(uri))
+        Box::pin(self.clone().connect(uri))
+    }
+}
+
+/// What a connection's bytes go through.
+#[derive(Debug)]
+pub(crate) enum Wire {
+    Tcp(TcpStream),
+    Memory(DuplexStream),
+}
+
+impl Connection for Wire {
+    fn connected(&self) -> Connected {
+        match self {
+            Self::Tcp(stream) => stream.connected(),
+            Self::Memory(_) => Connected::new(),
+        }
+    }
+}
+
+impl AsyncRead for Wire {
+    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_read(context, buffer),
+            Self::Memory(stream) => Pin::new(stream).poll_read(context, buffer),
+        }
+    }
+}
+
+impl AsyncWrite for Wire {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_write(context, bytes),
+            Self::Memory(stream) => Pin::new(stream).poll_write(context, bytes),
+        }
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_write_vectored(context, slices),
+            Self::Memory(stream) => Pin::new(stream).poll_write_vectored(context, slices),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match self {
+            Self::Tcp(stream) => stream.is_write_vectored(),
+            Self::Memory(stream) => stream.is_write_vectored(),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_flush(context),
+            Self::Memory(stream) => Pin::new(stream).poll_flush(context),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_shutdown(context),
+            Self::Memory(stream) => Pin::new(stream).poll_shutdown(context),
+        }
     }
 }

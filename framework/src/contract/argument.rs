@@ -17,7 +17,7 @@ use crate::{ClientRequest, Problem};
 pub struct Received(Request);
 
 impl Received {
-    pub(super) fn new(request: Request) -> Self {
+    pub(crate) fn new(request: Request) -> Self {
         Self(request)
     }
 
@@ -60,7 +60,6 @@ pub trait Argument: Sized + Send {
     fn read(request: &mut Received) -> impl Future<Output = Result<Self, Problem>> + Send;
 
     /// Writes it into a request.
-    #[must_use]
     fn write(value: &Self::Value, request: ClientRequest) -> ClientRequest;
 
     /// Describes it.

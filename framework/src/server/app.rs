@@ -24,6 +24,7 @@ use super::limits::BODY_LIMIT_BYTES;
 use crate::call::{self, Bounded, Protocol, Refusal, Surroundings};
 use crate::contract::{self, ApiRouter, Versions};
 use crate::observe::{self, Observed, Side};
+use crate::test::Hop;
 use crate::{Call, Problem};
 
 /// The router and the gRPC services. Cheap to clone.
@@ -35,6 +36,8 @@ pub(crate) struct App {
     /// Health and reflection, until they are part of `grpc`.
     added: Router,
     surroundings: Surroundings,
+    /// What a request goes through on its way from a service of the same process.
+    hop: Option<Arc<Hop>>,
 }
 
 impl App {
@@ -47,7 +50,12 @@ impl App {
     ) -> Result<Self, DescriptorsError> {
         let (http, versions) = router.into_parts();
         let (grpc, added) = grpc.into_routers(is_development)?;
-        Ok(Self { http, grpc, versions, added, surroundings })
+        Ok(Self { http, grpc, versions, added, surroundings, hop: None })
+    }
+
+    /// The same, for a connection from a service of the same process.
+    pub(super) fn behind(self, hop: Hop) -> Self {
+        Self { hop: Some(Arc::new(hop)), ..self }
     }
 
     /// The same, with no spans of its requests.
@@ -63,12 +71,24 @@ impl App {
         let added = grpc::with_drain(self.added, &drain.watch());
         let grpc = self.grpc.layer(NoteRoute).merge(added);
         let http = self.http.layer(NoteRoute);
-        let versions = self.versions;
-        Self { http: http.with_state(()), grpc: grpc.with_state(()), versions, added: Router::new(), surroundings }
+        Self {
+            http: http.with_state(()),
+            grpc: grpc.with_state(()),
+            versions: self.versions,
+            added: Router::new(),
+            surroundings,
+            hop: self.hop,
+        }
     }
 
     /// Answers one request.
-    pub(super) async fn answer(self, request: Request) -> Response {
+    pub(super) async fn answer(self, mut request: Request) -> Response {
+        // Boxed, because only tests pay for it.
+        if let Some(hop) = &self.hop
+            && let Some(instead) = Box::pin(hop.pass(request.headers_mut())).await
+        {
+            return instead;
+        }
         let is_rpc = is_grpc(request.headers());
         let is_http2 = request.version() == Version::HTTP_2;
         let drain = self.surroundings.drain.clone();
@@ -237,7 +257,7 @@ pub(super) fn refuse(status: StatusCode, detail: &str, is_rpc: bool) -> Response
     if is_rpc { problem.to_status().into_http() } else { problem.into_response() }
 }
 
-pub(super) fn is_grpc(headers: &HeaderMap) -> bool {
+pub(crate) fn is_grpc(headers: &HeaderMap) -> bool {
     let kind = headers.get(header::CONTENT_TYPE).map_or(&[][..], |value| value.as_bytes());
     kind.strip_prefix(b"application/grpc").is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';')))
 }

@@ -97,6 +97,29 @@ pub fn init(settings: &Settings) -> Result<Guard, InitError> {
     Ok(guard)
 }
 
+/// Holds what [`capture`] has set up.
+#[derive(Debug)]
+#[must_use = "logs are captured until it is dropped"]
+pub struct Captured {
+    _lines: tracing::subscriber::DefaultGuard,
+}
+
+/// Sets up `tracing` for a test on this thread: log lines go to where libtest captures them, and are shown when the test
+/// fails. No spans leave.
+///
+/// # Errors
+/// [`InitError::Filter`].
+pub fn capture(log_filter: &str) -> Result<Captured, InitError> {
+    let settings = Settings {
+        resource: Resource::from_attributes("test", ""),
+        otlp_endpoint: None,
+        log_filter: log_filter.to_owned(),
+        log_format: LogFormat::Text,
+    };
+    let (subscriber, _no_spans) = subscriber(&settings, tracing_subscriber::fmt::TestWriter::new)?;
+    Ok(Captured { _lines: tracing::subscriber::set_default(subscriber) })
+}
+
 fn subscriber<W>(settings: &Settings, lines: W) -> Result<(impl Subscriber + Send + Sync + use<W>, Guard), InitError>
 where
     W: for<'a> tracing_subscriber::fmt::MakeWriter<'a> + Send + Sync + 'static,

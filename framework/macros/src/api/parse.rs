@@ -32,7 +32,7 @@ pub(super) fn contract(arguments: TokenStream, item: TokenStream) -> Result<Cont
                 Err(error) => mistakes.note(error),
             },
             other => {
-                mistakes.add(other.span(), "a contract has only methods; a constant or a type is no part of an API")
+                mistakes.add(other.span(), "a contract has only methods; a constant or a type is no part of an API");
             }
         }
     }
@@ -128,7 +128,7 @@ impl Parse for Header {
 }
 
 /// A name is a DNS label: it is what callers put into `Host`.
-fn api_name(name: LitStr) -> Result<LitStr> {
+pub(crate) fn api_name(name: LitStr) -> Result<LitStr> {
     let text = name.value();
     let is_label = (1..=63).contains(&text.len())
         && text.bytes().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-')
@@ -334,10 +334,10 @@ fn check_path(path: &LitStr, mistakes: &mut Mistakes) {
         match segment.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')) {
             Some(name) if is_name(name) && !parameters.contains(&name) => parameters.push(name),
             Some(name) => {
-                mistakes.add(path.span(), format!("`{{{name}}}` is no name for a parameter, or is there twice"))
+                mistakes.add(path.span(), format!("`{{{name}}}` is no name for a parameter, or is there twice"));
             }
             None if segment.is_empty() && text != "/" => {
-                mistakes.add(path.span(), "a path has no empty part: \"/quotes\"")
+                mistakes.add(path.span(), "a path has no empty part: \"/quotes\"");
             }
             None if !segment.bytes().all(|c| c.is_ascii_alphanumeric() || b"-._~:@".contains(&c)) => {
                 mistakes.add(
@@ -389,24 +389,28 @@ fn arguments(name: &str, inputs: &Punctuated<FnArg, Token![,]>, span: Span) -> R
 }
 
 fn is_call(kind: &Type) -> bool {
-    let Type::Reference(TypeReference { mutability: None, elem, .. }) = kind else { return false };
-    last_segment(elem).is_some_and(|name| name == "Call")
+    is_reference_to(kind, "Call")
 }
 
-fn last_segment(kind: &Type) -> Option<String> {
+pub(crate) fn is_reference_to(kind: &Type, expected: &str) -> bool {
+    let Type::Reference(TypeReference { mutability: None, elem, .. }) = kind else { return false };
+    last_segment(elem).is_some_and(|name| name == expected)
+}
+
+pub(crate) fn last_segment(kind: &Type) -> Option<String> {
     let Type::Path(path) = kind else { return None };
     path.path.segments.last().map(|segment| segment.ident.to_string())
 }
 
 /// What an argument takes of the request, as far as its type's name says it.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Takes {
+pub(crate) enum Takes {
     Body,
     Path,
     Other,
 }
 
-fn takes(kind: &Type) -> Takes {
+pub(crate) fn takes(kind: &Type) -> Takes {
     match last_segment(kind).as_deref() {
         Some("Json" | "Form" | "Bytes" | "String" | "Body") => Takes::Body,
         Some("Path") => Takes::Path,
@@ -450,7 +454,7 @@ fn check_arguments(name: &str, route: &Route, arguments: &[Argument], mistakes: 
             );
         }
         [_, second, ..] => {
-            mistakes.add(second.kind.span(), format!("`{name}` takes the path twice; make it one `Path<(…)>`"))
+            mistakes.add(second.kind.span(), format!("`{name}` takes the path twice; make it one `Path<(…)>`"));
         }
         _ => {}
     }
