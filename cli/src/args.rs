@@ -35,6 +35,8 @@ pub(crate) enum Verb {
     Trace(Trace),
     /// Can this machine run it? What is wrong, and what to type
     Check(Check),
+    /// Write a new service or a new API, with its test, ready to run
+    New(New),
     /// Run one proxy (the runtime does this)
     Proxy(Proxy),
     /// Run the controller (the runtime does this)
@@ -182,6 +184,37 @@ pub(crate) struct Check {
     pub(crate) http_port: u16,
     #[command(flatten)]
     pub(crate) state: State,
+}
+
+#[derive(Debug, ClapArgs)]
+#[command(arg_required_else_help = true)]
+#[command(after_help = "\
+Nothing is ever overwritten. Examples:
+  samspill new service orders --path shop
+  samspill new api orders")]
+pub(crate) struct New {
+    /// What to write
+    #[arg(value_enum)]
+    pub(crate) what: Kind,
+    /// The name that callers use: a-z, 0-9 and inner hyphens, a letter first
+    #[arg(value_name = "NAME")]
+    pub(crate) name: String,
+    /// The folder to write it in, beside the other services
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    pub(crate) path: PathBuf,
+    /// The checkout of Samspill to build with [default: the one that this command was built from]
+    ///
+    /// Not needed in a workspace whose `[workspace.dependencies]` have `samspill`.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) samspill: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Kind {
+    /// A service NAME with its API and its manifest
+    Service,
+    /// Only the API, as a crate NAME-api
+    Api,
 }
 
 /// Where the edge listens if nobody says otherwise.

@@ -4,7 +4,7 @@
 //! in the state folder. Data goes to stdout, everything else to stderr.
 //!
 //! Reading order: `args` (what can be said), `up` (the life of a mesh), `get`, `logs`, `scale`, `trace`, `down`, `check` (the
-//! clients), `children` (what only the runtime types), `client`, `output`, `exit` (what all of them use).
+//! clients), `new` (code to begin with), `children` (what only the runtime types), `client`, `output`, `exit` (what all of them use).
 
 #![cfg(target_os = "linux")]
 
@@ -23,6 +23,8 @@ mod trace;
 mod down;
 
 mod check;
+
+mod new;
 
 mod children;
 
@@ -68,6 +70,7 @@ fn run(verb: Verb) -> Result<Exit, Failure> {
         Verb::Scale(args) => scale::scale(&args),
         Verb::Trace(args) => trace::trace(&args),
         Verb::Check(args) => check::check(&args),
+        Verb::New(args) => new::new(&args),
         Verb::Proxy(args) => children::proxy(args),
         Verb::Controller(args) => children::controller(args),
         Verb::Exec(args) => children::exec(&args),
