@@ -37,6 +37,8 @@ pub(crate) enum Verb {
     Check(Check),
     /// Keep published contracts as they are: check, compare and list their documents
     Api(Api),
+    /// Write a new service or a new API, with its test, ready to run
+    New(New),
     /// Run one proxy (the runtime does this)
     Proxy(Proxy),
     /// Run the controller (the runtime does this)
@@ -241,6 +243,37 @@ pub(crate) struct ApiDiff {
     /// How to show it
     #[arg(short, long, value_enum, default_value = "table")]
     pub(crate) output: Output,
+}
+
+#[derive(Debug, ClapArgs)]
+#[command(arg_required_else_help = true)]
+#[command(after_help = "\
+Nothing is ever overwritten. Examples:
+  samspill new service orders --path shop
+  samspill new api orders")]
+pub(crate) struct New {
+    /// What to write
+    #[arg(value_enum)]
+    pub(crate) what: Kind,
+    /// The name that callers use: a-z, 0-9 and inner hyphens, a letter first
+    #[arg(value_name = "NAME")]
+    pub(crate) name: String,
+    /// The folder to write it in, beside the other services
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    pub(crate) path: PathBuf,
+    /// The checkout of Samspill to build with [default: the one that this command was built from]
+    ///
+    /// Not needed in a workspace whose `[workspace.dependencies]` have `samspill`.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) samspill: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Kind {
+    /// A service NAME with its API and its manifest
+    Service,
+    /// Only the API, as a crate NAME-api
+    Api,
 }
 
 /// Where the edge listens if nobody says otherwise.

@@ -28,3 +28,8 @@ pub(crate) fn log_filter(default: &str) -> String {
 pub(crate) fn path() -> Option<OsString> {
     std::env::var_os("PATH")
 }
+
+/// Where the user stands.
+pub(crate) fn current_dir() -> Option<std::path::PathBuf> {
+    std::env::current_dir().ok()
+}

@@ -4,7 +4,8 @@
 //! in the state folder. Data goes to stdout, everything else to stderr.
 //!
 //! Reading order: `args` (what can be said), `up` (the life of a mesh), `get`, `logs`, `scale`, `trace`, `down`, `check` (the
-//! clients), `api` (contracts' documents, no mesh needed), `children` (what only the runtime types), `client`, `output`, `exit` (what all of them use).
+//! clients), `api` (contracts' documents, no mesh needed), `new` (code to begin with), `children` (what only the runtime types),
+//! `client`, `output`, `exit` (what all of them use).
 
 #![cfg(target_os = "linux")]
 
@@ -25,6 +26,8 @@ mod down;
 mod check;
 
 mod api;
+
+mod new;
 
 mod children;
 
@@ -71,6 +74,7 @@ fn run(verb: Verb) -> Result<Exit, Failure> {
         Verb::Trace(args) => trace::trace(&args),
         Verb::Check(args) => check::check(&args),
         Verb::Api(args) => api::api(&args),
+        Verb::New(args) => new::new(&args),
         Verb::Proxy(args) => children::proxy(args),
         Verb::Controller(args) => children::controller(args),
         Verb::Exec(args) => children::exec(&args),

@@ -25,6 +25,7 @@ use crate::output::say;
 use launch::Launch;
 
 pub(crate) use detach::daemon;
+pub(crate) use launch::command_line;
 
 pub(crate) fn up(args: Up) -> Result<Exit, Failure> {
     // Phase 1: the files.

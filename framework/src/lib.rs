@@ -42,6 +42,10 @@
 
 #![warn(missing_docs)]
 
+// What the macros write names this crate by its name, in its own tests too.
+#[cfg(test)]
+extern crate self as samspill;
+
 mod service;
 
 mod settings;

@@ -51,7 +51,7 @@ enum Task {
         #[command(subcommand)]
         what: bench::What,
     },
-    /// How long a first `up` from a fresh clone takes, a second one, and the test run.
+    /// How long a first `up` from a fresh clone takes, a second one, the test run, and compiling a new service.
     Measure,
 }
 

@@ -1,4 +1,4 @@
-//! How long a newcomer waits: a first `up` from a fresh clone, a second one, and the test run.
+//! How long a newcomer waits: a first `up` from a fresh clone, a second one, the test run, and a service of one's own.
 
 use std::path::Path;
 use std::process::Command;
@@ -9,10 +9,11 @@ use anyhow::Result;
 use crate::command::{cargo, run as run_command, target};
 
 /// What is aimed at, on two cores.
-const AIMS: [(&str, Duration); 3] = [
+const AIMS: [(&str, Duration); 4] = [
     ("first `up` from a fresh clone", Duration::from_secs(8 * 60)),
     ("second `up`", Duration::from_secs(5)),
     ("test run", Duration::from_secs(10 * 60)),
+    ("a new service from `samspill new`, after dependencies are built", Duration::from_secs(15)),
 ];
 
 pub(crate) fn run() -> Result<()> {
@@ -26,10 +27,11 @@ pub(crate) fn run() -> Result<()> {
     let begun = Instant::now();
     run_command(&mut in_clone(&clone, &["xtask", "test"]))?;
     let tests = begun.elapsed();
+    let service = new_service(&clone)?;
 
     println!("| what | took | aim |");
     println!("|---|---:|---:|");
-    for ((what, aim), took) in AIMS.iter().zip([first, second, tests]) {
+    for ((what, aim), took) in AIMS.iter().zip([first, second, tests, service]) {
         println!("| {what} | {} | {} |", shown(took), shown(*aim));
     }
     Ok(())
@@ -46,6 +48,16 @@ fn up(clone: &Path) -> Result<Duration> {
     let took = begun.elapsed();
     run_command(&mut in_clone(clone, &[&samspill[..], &["down"]].concat()))?;
     Ok(took)
+}
+
+/// Compiles a service and its API, in the profile that `up` uses and beside the services that it has built. It comes last:
+/// the clone's own tests know nothing of one more service.
+fn new_service(clone: &Path) -> Result<Duration> {
+    let new = ["run", "--release", "--quiet", "--", "new", "service", "measured", "--path", "examples/craterate"];
+    run_command(&mut in_clone(clone, &new))?;
+    let begun = Instant::now();
+    run_command(&mut in_clone(clone, &["build", "--release", "--package", "measured"]))?;
+    Ok(begun.elapsed())
 }
 
 /// cargo in the fresh clone, whose target folder is its own.

@@ -35,8 +35,9 @@ pub(super) fn packages(names: &[&str], folder: &Path) -> Result<BTreeMap<String,
         command.args(["-p", name]);
     }
     say(&format!(
-        "building {} programs with cargo: minutes the first time, seconds from then on\n  {}",
+        "building {} {} with cargo: minutes the first time, seconds from then on\n  {}",
         names.len(),
+        if names.len() == 1 { "program" } else { "programs" },
         names.join(", ")
     ));
     let begin = Instant::now();

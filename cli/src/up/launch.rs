@@ -28,7 +28,7 @@ pub(super) struct Launch {
 
 /// What to type to talk to a mesh.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct CommandLine {
+pub(crate) struct CommandLine {
     /// `samspill` where the shell finds it, else a path.
     program: String,
     /// ` --state-dir DIR` unless it is the usual one.
@@ -36,7 +36,7 @@ pub(super) struct CommandLine {
 }
 
 impl CommandLine {
-    pub(super) fn verb(&self, verb: &str) -> String {
+    pub(crate) fn verb(&self, verb: &str) -> String {
         format!("{} {verb}{}", self.program, self.options)
     }
 }
@@ -55,7 +55,7 @@ impl Launch {
 }
 
 /// How the user would call this very program, from where the user is.
-pub(super) fn command_line(state_dir: &Path) -> Result<CommandLine, Failure> {
+pub(crate) fn command_line(state_dir: &Path) -> Result<CommandLine, Failure> {
     let executable = std::env::current_exe()?;
     let is_this = |folder: PathBuf| folder.join("samspill").canonicalize().is_ok_and(|found| found == executable);
     let in_path = environment::path().is_some_and(|path| std::env::split_paths(&path).any(is_this));

@@ -34,6 +34,11 @@ impl Loaded {
         &self.folder
     }
 
+    /// The namespaces that Deployments are in, ordered.
+    pub fn namespaces(&self) -> BTreeSet<&str> {
+        self.intent.workloads.iter().map(|workload| workload.name.namespace.as_str()).collect()
+    }
+
     /// The intent, every workload with its executable. `built` says where cargo has put the binary of each package.
     ///
     /// # Errors
