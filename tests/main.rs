@@ -20,6 +20,7 @@ mod kill;
 mod lecture;
 mod proxy;
 mod scale;
+mod swap;
 mod trace;
 mod watch;
 

@@ -331,6 +331,7 @@ class Server(http.server.ThreadingHTTPServer):
         """Finishes what is begun, and begins nothing."""
         self.is_stopping = True
         self.shutdown()
+        self.server_close()
         for handler in self.open_handlers():
             if handler.is_idle:
                 handler.hang_up(socket.SHUT_RD)
