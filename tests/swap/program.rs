@@ -68,8 +68,13 @@ impl Program {
     }
 
     /// Has it end, and gives its exit code.
-    pub(super) async fn end(mut self) -> Option<i32> {
+    pub(super) async fn end(self) -> Option<i32> {
         self.ask_to_end();
+        self.ended().await
+    }
+
+    /// Waits for its end, and gives its exit code.
+    pub(super) async fn ended(mut self) -> Option<i32> {
         wait_until("it has ended", async || self.process.try_wait().unwrap().is_some()).await;
         self.process.wait().unwrap().code()
     }

@@ -59,7 +59,7 @@ class Store:
     def __init__(self, url):
         path = url.removeprefix("sqlite://")
         if path == url or not path:
-            sys.exit(f"error: DATABASE_URL must be sqlite:// and a path, not {url!r}")
+            sys.exit("error: DATABASE_URL must be sqlite:// and a path: this implementation knows no other database")
         path = os.path.abspath(path)
         os.makedirs(os.path.dirname(path), exist_ok=True)
         self.lock = threading.Lock()
