@@ -15,6 +15,7 @@ mod mesh;
 mod web;
 
 mod booking;
+mod guides;
 mod identity;
 mod kill;
 mod lecture;
