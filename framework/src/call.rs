@@ -1,28 +1,51 @@
 //! [`Call`]: what a handler knows about the request that it serves, and what every outgoing call needs.
 
+mod bounded;
+mod deadline;
+mod jwt;
+mod principal;
+mod priority;
+mod refusal;
+
+pub(crate) use bounded::Bounded;
+pub use jwt::{JwtAlgorithm, JwtError, JwtSettings};
+pub use principal::{Principal, Subject};
+pub use priority::Priority;
+pub(crate) use refusal::Refusal;
+
 use std::convert::Infallible;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use axum::extract::FromRequestParts;
+use futures_util::FutureExt;
 use http::request::Parts;
-use http::{HeaderMap, HeaderName};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use samspill_model::identity::SpiffeId;
-use samspill_net::drain::DrainWatch;
+use samspill_net::drain::Drain;
+use samspill_net::task;
 use samspill_observability::context::TraceContext;
-use samspill_observability::conventions::header::{BAGGAGE, TRACEPARENT, TRACESTATE};
-use samspill_observability::telemetry;
+use samspill_observability::conventions::header::{
+    BAGGAGE, GRPC_TIMEOUT, IDEMPOTENCY_KEY, SAMSPILL_ATTEMPT, SAMSPILL_TIMEOUT, TRACEPARENT, TRACESTATE,
+};
+use samspill_observability::telemetry::{self, Remote};
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tracing::Instrument;
 
-use crate::observe;
+use crate::{Problem, observe};
 
 /// Who called us, as the inbound sidecar proved it: `By=<us>;URI=<them>`. It removes what the caller claimed.
 const CLIENT_CERTIFICATE: HeaderName = HeaderName::from_static("x-forwarded-client-cert");
 
+/// The longest idempotency key, in bytes.
+const MAX_KEY_BYTES: usize = 200;
+
 /// One request, as its handler sees it: its trace, its caller, its deadline. Cheap to clone.
 ///
 /// A handler takes it as an argument and hands it to every call that it makes, so that one request is one trace
-/// through all services.
+/// through all services, ends everywhere at one deadline, and matters everywhere as much.
 ///
 /// ```
 /// use axum::{Router, routing::get};
@@ -37,8 +60,21 @@ const CLIENT_CERTIFICATE: HeaderName = HeaderName::from_static("x-forwarded-clie
 ///     Router::new().route("/", get(move |call: Call| price(call, calculator.clone())))
 /// }
 /// ```
+///
+/// # Deadline
+/// The caller says with `samspill-timeout` (gRPC: `grpc-timeout`) how long it waits, the server counts from the request's
+/// arrival, and each call made with it is told what is left. At the deadline the handler is dropped and answered for: 504,
+/// `DEADLINE_EXCEEDED`. An HTTP answer whose head was sent in time goes on; a gRPC answer ends with its deadline.
+///
+/// # Cancel safety
+/// A handler is dropped at its next `await` when nobody waits for it any more: at the deadline, when the caller closes its
+/// HTTP/1 connection (noticed once the request's body has been read), or when it resets its HTTP/2 stream. Calls that the
+/// handler was making end the same way. Work that must not end halfway is given to [`detach`](Self::detach).
 #[derive(Clone, Debug)]
-pub struct Call(Arc<Inner>);
+pub struct Call {
+    inner: Arc<Inner>,
+    deadline: Option<Instant>,
+}
 
 #[derive(Debug)]
 struct Inner {
@@ -48,9 +84,14 @@ struct Inner {
     trace_id: OnceLock<String>,
     /// `traceparent`, `tracestate` and `baggage` as they came.
     carried: HeaderMap,
-    peer: Option<SpiffeId>,
+    principal: Principal,
+    priority: Priority,
+    attempt: u32,
+    idempotency_key: Option<HeaderValue>,
+    /// The request's body came too slowly; set by the body, read by the server.
+    is_stalled: AtomicBool,
     database_system: &'static str,
-    drain: Option<DrainWatch>,
+    drain: Option<Arc<Drain>>,
 }
 
 /// What all calls of one service have in common.
@@ -61,54 +102,79 @@ pub(crate) struct Surroundings {
     /// `db.system.name` of the service's database.
     pub(crate) database_system: &'static str,
     /// Started when the service drains.
-    pub(crate) drain: Option<DrainWatch>,
+    pub(crate) drain: Option<Arc<Drain>>,
     /// Whether a request that is served makes a span.
     pub(crate) has_spans: bool,
+    /// Whose bearer tokens count.
+    pub(crate) jwt: Option<Arc<JwtSettings>>,
 }
 
 impl Default for Surroundings {
     fn default() -> Self {
-        Self { in_mesh: false, database_system: "other_sql", drain: None, has_spans: true }
+        Self { in_mesh: false, database_system: "other_sql", drain: None, has_spans: true, jwt: None }
     }
 }
 
+/// How a request came, which says where its timeout stands.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Protocol {
+    Http,
+    Grpc,
+}
+
 impl Call {
-    /// The call that a request is. `span` is the span in which it is served.
-    pub(crate) fn of_request(headers: &HeaderMap, span: tracing::Span, surroundings: &Surroundings) -> Self {
-        let incoming = TraceContext::parse(headers);
-        let mut carried = HeaderMap::new();
-        // A tracestate belongs to its traceparent (W3C Trace Context §3.3); baggage stands alone.
-        let trusted = if incoming.is_some() { &[TRACEPARENT, TRACESTATE, BAGGAGE][..] } else { &[BAGGAGE] };
-        for name in trusted {
-            for value in headers.get_all(name) {
-                carried.append(name, value.clone());
-            }
+    /// The call that a request is, and why it must not reach its handler, if it must not. `span` is the span in which it
+    /// is served.
+    pub(crate) fn of_request(
+        headers: &HeaderMap,
+        protocol: Protocol,
+        span: tracing::Span,
+        surroundings: &Surroundings,
+    ) -> (Self, Option<Refusal>) {
+        Self::of_remote(headers, &telemetry::extract(headers), protocol, span, surroundings)
+    }
+
+    /// The same, where the caller's place in its trace is known already.
+    pub(crate) fn of_remote(
+        headers: &HeaderMap,
+        remote: &Remote,
+        protocol: Protocol,
+        span: tracing::Span,
+        surroundings: &Surroundings,
+    ) -> (Self, Option<Refusal>) {
+        let mut refusal = None;
+        let deadline = deadline(headers, protocol).unwrap_or_else(|malformed| {
+            refusal = Some(malformed);
+            None
+        });
+        let subject = subject(headers, surroundings).unwrap_or_else(|invalid| {
+            refusal = Some(invalid);
+            None
+        });
+        if refusal.is_none() && deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+            refusal = Some(Refusal::Late);
         }
         let peer = if surroundings.in_mesh { peer(headers) } else { None };
-        Self::new(span, incoming, carried, peer, surroundings)
+        let incoming = remote.context();
+        let call = Inner {
+            trace: telemetry::context(&span).or(incoming),
+            trace_id: OnceLock::new(),
+            span,
+            carried: carried(headers, incoming.is_some()),
+            principal: Principal { peer, subject },
+            priority: Priority::read(headers),
+            attempt: attempt(headers),
+            idempotency_key: idempotency_key(headers).cloned(),
+            is_stalled: AtomicBool::new(false),
+            database_system: surroundings.database_system,
+            drain: surroundings.drain.clone(),
+        };
+        (Self { inner: Arc::new(call), deadline }, refusal)
     }
 
     /// The call that begins with ourselves.
     pub(crate) fn of_our_own(span: tracing::Span, surroundings: &Surroundings) -> Self {
-        Self::new(span, None, HeaderMap::new(), None, surroundings)
-    }
-
-    fn new(
-        span: tracing::Span,
-        incoming: Option<TraceContext>,
-        carried: HeaderMap,
-        peer: Option<SpiffeId>,
-        surroundings: &Surroundings,
-    ) -> Self {
-        Self(Arc::new(Inner {
-            trace: telemetry::context(&span).or(incoming),
-            trace_id: OnceLock::new(),
-            span,
-            carried,
-            peer,
-            database_system: surroundings.database_system,
-            drain: surroundings.drain.clone(),
-        }))
+        Self::of_request(&HeaderMap::new(), Protocol::Http, span, surroundings).0
     }
 
     /// The call of a gRPC request, for handlers of tonic services.
@@ -124,35 +190,126 @@ impl Call {
     /// ```
     pub fn from_request<T>(request: &tonic::Request<T>) -> Self {
         request.extensions().get::<Self>().cloned().unwrap_or_else(|| {
-            Self::of_request(
-                &request.metadata().clone().into_headers(),
-                tracing::Span::current(),
-                &Surroundings::default(),
-            )
+            let headers = request.metadata().clone().into_headers();
+            Self::of_request(&headers, Protocol::Grpc, tracing::Span::current(), &Surroundings::default()).0
         })
     }
 
     /// The trace that this request is part of: 32 hexadecimal digits, as `samspill trace` takes them.
     pub fn trace_id(&self) -> Option<&str> {
-        let trace = self.0.trace.as_ref()?;
-        Some(self.0.trace_id.get_or_init(|| trace.trace_id_hex()))
+        let trace = self.inner.trace.as_ref()?;
+        Some(self.inner.trace_id.get_or_init(|| trace.trace_id_hex()))
     }
 
     /// The service that called, as its certificate proved it. None outside of a mesh, whatever the headers claim.
     pub fn peer(&self) -> Option<&SpiffeId> {
-        self.0.peer.as_ref()
+        self.inner.principal.peer.as_ref()
     }
 
-    /// When the caller stops waiting. None yet: deadlines come with a later version.
+    /// For whom the call is made: the service that called, and the subject of its bearer token.
+    pub fn principal(&self) -> &Principal {
+        &self.inner.principal
+    }
+
+    /// Whom the request's bearer token names, for a handler that serves nobody else.
+    ///
+    /// ```
+    /// use samspill::{Call, Problem};
+    ///
+    /// async fn my_parcels(call: Call) -> Result<String, Problem> {
+    ///     let customer = call.require_subject()?;
+    ///     Ok(format!("Parcels of {}", customer.id()))
+    /// }
+    /// # assert_eq!(samspill::test::call().require_subject().unwrap_err().status(), 401);
+    /// ```
+    ///
+    /// # Errors
+    /// A 401, if there was no token. A token that does not count never gets this far: the server refuses it.
+    pub fn require_subject(&self) -> Result<&Subject, Problem> {
+        self.inner.principal.subject.as_ref().ok_or_else(|| {
+            Problem::from(StatusCode::UNAUTHORIZED).detail("Send a bearer token in the Authorization header.")
+        })
+    }
+
+    /// When the caller stops waiting; none if it has not said so.
     pub fn deadline(&self) -> Option<Instant> {
-        None
+        self.deadline
+    }
+
+    /// The same call, for work that may take only so long: the earlier of its own deadline and the call's. What is called
+    /// with it is given up then, and knows it.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use samspill::{Call, CallError, Client};
+    ///
+    /// async fn hint(call: &Call, statistics: &Client) -> Result<String, CallError> {
+    ///     let brief = call.with_timeout(Duration::from_millis(200));
+    ///     statistics.get(&brief, "/v1/hint").send().await?.text().await
+    /// }
+    /// # let call = samspill::test::call();
+    /// # let brief = call.with_timeout(Duration::from_secs(1));
+    /// # assert!(call.deadline().is_none() && brief.deadline().is_some());
+    /// # assert_eq!(brief.with_timeout(Duration::from_secs(9)).deadline(), brief.deadline());
+    /// ```
+    #[must_use]
+    pub fn with_timeout(&self, timeout: Duration) -> Self {
+        let deadline = earlier(self.deadline, deadline::after(timeout));
+        Self { inner: Arc::clone(&self.inner), deadline }
+    }
+
+    /// How much the caller would miss the answer.
+    pub fn priority(&self) -> Priority {
+        self.inner.priority
+    }
+
+    /// The key by which a repeat of this request is recognised (`Idempotency-Key`): 1 to 200 visible ASCII characters. None
+    /// if there is none, or something else.
+    pub fn idempotency_key(&self) -> Option<&str> {
+        self.inner.idempotency_key.as_ref()?.to_str().ok()
+    }
+
+    /// Which attempt of its caller this is; 1 for the first.
+    pub fn attempt(&self) -> u32 {
+        self.inner.attempt
+    }
+
+    /// Does work that goes on when the handler does not: after its answer, or after the caller has gone away or run out of
+    /// time. The drain waits for it, until the drain's own deadline.
+    ///
+    /// The work is part of this call's trace, and is handed the call without its deadline.
+    ///
+    /// ```
+    /// use samspill::{Call, Client, Problem};
+    ///
+    /// # async fn pay_and_book(call: Call) -> Result<u32, Problem> { assert!(call.deadline().is_none()); Ok(7) }
+    /// async fn book(call: Call) -> Result<String, Problem> {
+    ///     // Whoever has paid gets the parcel booked, even if they hang up in between.
+    ///     let booking = call.detach(|call| pay_and_book(call)).await.map_err(|panic| Problem::internal(&panic))??;
+    ///     Ok(format!("Booking {booking}"))
+    /// }
+    /// # let call = samspill::test::call().with_timeout(std::time::Duration::from_secs(60));
+    /// # let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    /// # assert_eq!(runtime.block_on(book(call)).unwrap(), "Booking 7");
+    /// ```
+    pub fn detach<W>(&self, work: impl FnOnce(Self) -> W) -> JoinHandle<W::Output>
+    where
+        W: Future<Output: Send> + Send + 'static,
+    {
+        let held = self.inner.drain.as_ref().map(|drain| drain.watch());
+        let call = Self { inner: Arc::clone(&self.inner), deadline: None };
+        let work = work(call).map(move |outcome| {
+            drop(held);
+            outcome
+        });
+        task::spawn("detached work", work.instrument(self.inner.span.clone()))
     }
 
     /// Returns when the service has begun to drain. An answer without an end of its own (a stream of events) ends
     /// itself then, or it is cut at the drain's deadline.
     pub async fn draining(&self) {
-        match &self.0.drain {
-            Some(drain) => drain.started().await,
+        match &self.inner.drain {
+            Some(drain) => drain.watch().started().await,
             None => std::future::pending().await,
         }
     }
@@ -178,7 +335,7 @@ impl Call {
         collection: &str,
         work: impl Future<Output = Result<T, E>>,
     ) -> Result<T, E> {
-        let span = observe::database_span(&self.0.span, self.0.database_system, operation, collection);
+        let span = observe::database_span(&self.inner.span, self.inner.database_system, operation, collection);
         let outcome = work.instrument(span.clone()).await;
         if let Err(error) = &outcome {
             observe::failed(&span, std::any::type_name::<E>(), &error.to_string());
@@ -188,17 +345,68 @@ impl Call {
 
     /// The span in which the request is served.
     pub(crate) fn span(&self) -> &tracing::Span {
-        &self.0.span
+        &self.inner.span
     }
 
-    /// Writes what the called service needs to know, for a call that is made in `span`.
-    pub(crate) fn inject(&self, span: &tracing::Span, headers: &mut HeaderMap) {
-        for (name, value) in &self.0.carried {
+    /// Writes what the called service needs to know, for a call that is made in `span` and given up at `deadline`.
+    pub(crate) fn inject(
+        &self,
+        span: &tracing::Span,
+        deadline: Option<Instant>,
+        protocol: Protocol,
+        headers: &mut HeaderMap,
+    ) {
+        for (name, value) in &self.inner.carried {
             headers.append(name, value.clone());
         }
-        if let Some(context) = telemetry::context(span).or(self.0.trace) {
+        if let Some(context) = telemetry::context(span).or(self.inner.trace) {
             context.inject(headers);
         }
+        if let Some(deadline) = deadline {
+            headers.insert(protocol.timeout_header(), deadline::write(deadline));
+        }
+        self.inner.priority.write(headers);
+    }
+
+    /// Says that the request's body came too slowly.
+    pub(crate) fn stall(&self) {
+        self.inner.is_stalled.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it did.
+    pub(crate) fn is_stalled(&self) -> bool {
+        self.inner.is_stalled.load(Ordering::Relaxed)
+    }
+}
+
+impl Protocol {
+    fn timeout_header(self) -> HeaderName {
+        match self {
+            Self::Http => SAMSPILL_TIMEOUT,
+            Self::Grpc => GRPC_TIMEOUT,
+        }
+    }
+}
+
+/// The earlier of two deadlines, each of which may not be there.
+pub(crate) fn earlier(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
+    one.into_iter().chain(other).min()
+}
+
+/// Returns at the deadline; never, if there is none.
+pub(crate) async fn passed(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// When the sender of these headers stops waiting.
+pub(crate) fn deadline(headers: &HeaderMap, protocol: Protocol) -> Result<Option<Instant>, Refusal> {
+    let name = protocol.timeout_header();
+    match deadline::read(headers, &name) {
+        Ok(timeout) => Ok(timeout.and_then(deadline::after)),
+        Err(deadline::MalformedTimeout) => Err(Refusal::MalformedTimeout(name)),
     }
 }
 
@@ -207,12 +415,43 @@ impl<S: Send + Sync> FromRequestParts<S> for Call {
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Infallible> {
         // A router that is called without our server, as tests do, still has a call.
-        Ok(parts
-            .extensions
-            .get::<Self>()
-            .cloned()
-            .unwrap_or_else(|| Self::of_request(&parts.headers, tracing::Span::current(), &Surroundings::default())))
+        Ok(parts.extensions.get::<Self>().cloned().unwrap_or_else(|| {
+            let span = tracing::Span::current();
+            Self::of_request(&parts.headers, Protocol::Http, span, &Surroundings::default()).0
+        }))
     }
+}
+
+/// What is passed on as it came. A tracestate belongs to its traceparent (W3C Trace Context §3.3); baggage stands alone.
+fn carried(headers: &HeaderMap, has_trace: bool) -> HeaderMap {
+    let mut carried = HeaderMap::new();
+    let trusted = if has_trace { &[TRACEPARENT, TRACESTATE, BAGGAGE][..] } else { &[BAGGAGE] };
+    for name in trusted {
+        for value in headers.get_all(name) {
+            carried.append(name, value.clone());
+        }
+    }
+    carried
+}
+
+fn subject(headers: &HeaderMap, surroundings: &Surroundings) -> Result<Option<Subject>, Refusal> {
+    let Some(jwt) = &surroundings.jwt else { return Ok(None) };
+    jwt.subject(headers).map_err(|error| {
+        tracing::debug!(error = %samspill_observability::chain(&error), "a bearer token was refused");
+        Refusal::InvalidToken
+    })
+}
+
+fn attempt(headers: &HeaderMap) -> u32 {
+    let value = headers.get(SAMSPILL_ATTEMPT).and_then(|value| value.to_str().ok()?.parse().ok());
+    value.filter(|&attempt| attempt > 0).unwrap_or(1)
+}
+
+fn idempotency_key(headers: &HeaderMap) -> Option<&HeaderValue> {
+    let mut values = headers.get_all(IDEMPOTENCY_KEY).iter();
+    let (Some(key), None) = (values.next(), values.next()) else { return None };
+    let is_valid = (1..=MAX_KEY_BYTES).contains(&key.len()) && key.as_bytes().iter().all(u8::is_ascii_graphic);
+    is_valid.then_some(key)
 }
 
 /// The identity in `x-forwarded-client-cert`. Anything but one header with one element is not what a sidecar writes.
@@ -229,54 +468,4 @@ fn peer(headers: &HeaderMap) -> Option<SpiffeId> {
 }
 
 #[cfg(test)]
-mod tests {
-    use http::HeaderValue;
-
-    use super::*;
-
-    fn headers(pairs: &[(HeaderName, &str)]) -> HeaderMap {
-        pairs.iter().map(|(name, value)| (name.clone(), HeaderValue::from_str(value).unwrap())).collect()
-    }
-
-    const PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
-
-    fn sent(incoming: &HeaderMap) -> HeaderMap {
-        let call = Call::of_request(incoming, tracing::Span::none(), &Surroundings::default());
-        let mut sent = HeaderMap::new();
-        call.inject(&tracing::Span::none(), &mut sent);
-        sent
-    }
-
-    #[test]
-    fn the_trace_is_passed_on_as_it_came() {
-        let incoming = headers(&[(TRACEPARENT, PARENT), (TRACESTATE, "a=1"), (BAGGAGE, "user=7")]);
-        assert_eq!(sent(&incoming), incoming);
-        let call = Call::of_request(&incoming, tracing::Span::none(), &Surroundings::default());
-        assert_eq!(call.trace_id(), Some("0af7651916cd43dd8448eb211c80319c"));
-    }
-
-    #[test]
-    fn a_malformed_trace_ends_with_its_state_but_not_the_baggage() {
-        let incoming = headers(&[(TRACEPARENT, "00-nonsense"), (TRACESTATE, "a=1"), (BAGGAGE, "user=7")]);
-        assert_eq!(sent(&incoming), headers(&[(BAGGAGE, "user=7")]));
-    }
-
-    #[test]
-    fn the_peer_is_believed_only_in_a_mesh_and_only_once() {
-        let check = |in_mesh, value: &str, expected: Option<&str>| {
-            let surroundings = Surroundings { in_mesh, ..Surroundings::default() };
-            let headers = headers(&[(CLIENT_CERTIFICATE, value)]);
-            let call = Call::of_request(&headers, tracing::Span::none(), &surroundings);
-            assert_eq!(call.peer().map(ToString::to_string).as_deref(), expected, "{value}");
-        };
-        let booking = "spiffe://samspill.local/ns/default/sa/parcel-booking";
-        let good = format!("By=spiffe://samspill.local/ns/default/sa/invoicing;URI={booking}");
-        check(true, &good, Some(booking));
-        check(true, &format!("By=x;URI=\"{booking}\""), Some(booking));
-        check(false, &good, None);
-        check(true, &format!("{good},{good}"), None);
-        check(true, &format!("URI={booking};URI={booking}"), None);
-        check(true, "By=spiffe://samspill.local/ns/default/sa/invoicing", None);
-        check(true, "URI=https://example.com", None);
-    }
-}
+mod tests;

@@ -5,11 +5,13 @@ use std::task::{Context, Poll};
 use futures_util::future::BoxFuture;
 use http::Uri;
 use http::uri::Authority;
+use tokio::time::Instant;
 use tonic::Status;
 use tonic::body::Body;
 use tracing::Instrument;
 
 use crate::Call;
+use crate::call::{self, Bounded, Protocol, Refusal};
 use crate::client::Transport;
 use crate::observe::{self, Observed, Side};
 
@@ -61,14 +63,35 @@ impl CallChannel {
         let Self { channel: Channel { service, transport }, call } = self;
         let uri = uri(&service, request.uri())
             .map_err(|error| Status::internal(format!("`{service}` is not a service name: {error}")))?;
+        // `tonic::Request::set_timeout` may narrow the call's deadline for this one request.
+        let own = call::deadline(request.headers(), Protocol::Grpc)
+            .map_err(|malformed: Refusal| Status::internal(malformed.problem().to_string()))?;
+        let deadline = call::earlier(call.deadline(), own);
+        let too_slow = || Status::deadline_exceeded(format!("`{service}` did not answer before the deadline"));
+        if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+            return Err(too_slow());
+        }
 
         let span = observe::rpc_client_span(call.span(), &uri);
         *request.uri_mut() = uri;
-        call.inject(&span, request.headers_mut());
-        match transport.http2().request(request).instrument(span.clone()).await {
+        call.inject(&span, deadline, Protocol::Grpc, request.headers_mut());
+        let answered = tokio::select! {
+            biased;
+            answered = transport.http2().request(request).instrument(span.clone()) => answered,
+            () = call::passed(deadline) => {
+                observe::failed(&span, "DEADLINE_EXCEEDED", "");
+                return Err(too_slow());
+            }
+        };
+        match answered {
             Ok(response) => {
                 observe::rpc_ended(&span, Side::Client, response.headers());
-                Ok(response.map(|body| Body::new(Observed::rpc(body, span, Side::Client))))
+                Ok(response.map(|body| match deadline {
+                    Some(deadline) => {
+                        Body::new(Observed::rpc(Bounded::new(body, deadline, Side::Client), span, Side::Client))
+                    }
+                    None => Body::new(Observed::rpc(body, span, Side::Client)),
+                }))
             }
             Err(error) => {
                 observe::failed(&span, "UNAVAILABLE", &samspill_observability::chain(&error).to_string());

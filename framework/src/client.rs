@@ -17,8 +17,10 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use tokio::time::Instant;
 use tracing::Instrument;
 
+use crate::call::{self, Protocol};
 use crate::extract::IDEMPOTENCY_KEY;
 use crate::observe::{self, Observed};
 use crate::{Call, Problem};
@@ -75,6 +77,8 @@ pub struct Answer {
     status: StatusCode,
     headers: HeaderMap,
     body: Observed<Incoming>,
+    /// The call's; the body is given up then.
+    deadline: Option<Instant>,
 }
 
 impl Client {
@@ -202,10 +206,10 @@ impl ClientRequest {
         self.mistake.get_or_insert_with(|| error.into());
     }
 
-    /// Sends it and waits for the head of the answer.
+    /// Sends it, with what is left of the call's deadline, and waits for the head of the answer.
     ///
     /// # Errors
-    /// All but [`CallError::Unexpected`]: any status but 2xx is a [`CallError::Problem`].
+    /// [`CallError::Deadline`] at the deadline; after it nothing is even sent. All others but [`CallError::Unexpected`]: any status but 2xx is a [`CallError::Problem`].
     pub async fn send(self) -> Result<Answer, CallError> {
         let answer = self.send_any().await?;
         if answer.status.is_success() { Ok(answer) } else { Err(answer.refused().await) }
@@ -220,15 +224,28 @@ impl ClientRequest {
             return Err(malformed(mistake));
         }
         let uri = uri(&service, &path).map_err(malformed)?;
+        let deadline = call.deadline();
+        if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+            return Err(CallError::Deadline { service });
+        }
 
         let span = observe::http_client_span(call.span(), &method, &uri);
-        call.inject(&span, &mut headers);
+        call.inject(&span, deadline, Protocol::Http, &mut headers);
         let mut request = http::Request::new(Full::new(body));
         *request.method_mut() = method;
         *request.uri_mut() = uri;
         *request.headers_mut() = headers;
 
-        let response = match client.transport.http1().request(request).instrument(span.clone()).await {
+        let answered = tokio::select! {
+            biased;
+            answered = client.transport.http1().request(request).instrument(span.clone()) => answered,
+            () = call::passed(deadline) => {
+                let error = CallError::Deadline { service };
+                observe::failed(&span, error.kind(), &error.to_string());
+                return Err(error);
+            }
+        };
+        let response = match answered {
             Ok(response) => response,
             Err(error) => {
                 let unsent = error.is_connect();
@@ -244,7 +261,8 @@ impl ClientRequest {
         };
         observe::http_answer_received(&span, response.status());
         let (parts, body) = response.into_parts();
-        Ok(Answer { service, status: parts.status, headers: parts.headers, body: Observed::http(body, span) })
+        let body = Observed::http(body, span);
+        Ok(Answer { service, status: parts.status, headers: parts.headers, body, deadline })
     }
 }
 
@@ -306,7 +324,7 @@ impl Answer {
     /// The body, as JSON.
     ///
     /// # Errors
-    /// [`CallError::Broken`], or [`CallError::Unexpected`] for another shape or more than 16 MiB.
+    /// [`CallError::Broken`], [`CallError::Deadline`], or [`CallError::Unexpected`] for another shape or more than 16 MiB.
     pub async fn json<T: DeserializeOwned>(self) -> Result<T, CallError> {
         let service = self.service.clone();
         let bytes = self.bytes().await?;
@@ -318,7 +336,7 @@ impl Answer {
     /// The body, as text.
     ///
     /// # Errors
-    /// [`CallError::Broken`], or [`CallError::Unexpected`] for what is not UTF-8 or more than 16 MiB.
+    /// [`CallError::Broken`], [`CallError::Deadline`], or [`CallError::Unexpected`] for what is not UTF-8 or more than 16 MiB.
     pub async fn text(self) -> Result<String, CallError> {
         let service = self.service.clone();
         let bytes = self.bytes().await?;
@@ -328,10 +346,15 @@ impl Answer {
     /// The body.
     ///
     /// # Errors
-    /// [`CallError::Broken`], or [`CallError::Unexpected`] for more than 16 MiB.
+    /// [`CallError::Broken`], [`CallError::Deadline`], or [`CallError::Unexpected`] for more than 16 MiB.
     pub async fn bytes(self) -> Result<Bytes, CallError> {
-        let Self { service, body, .. } = self;
-        match Limited::new(body, ANSWER_LIMIT_BYTES).collect().await {
+        let Self { service, body, deadline, .. } = self;
+        let collected = tokio::select! {
+            biased;
+            collected = Limited::new(body, ANSWER_LIMIT_BYTES).collect() => collected,
+            () = call::passed(deadline) => return Err(CallError::Deadline { service }),
+        };
+        match collected {
             Ok(collected) => Ok(collected.to_bytes()),
             Err(source) if source.is::<http_body_util::LengthLimitError>() => {
                 Err(CallError::Unexpected { service, source })
@@ -351,7 +374,36 @@ impl Answer {
         let status = self.status;
         match self.bytes().await {
             Ok(body) => CallError::Problem(Problem::from_answer(status, &body)),
+            Err(late @ CallError::Deadline { .. }) => late,
             Err(_unreadable) => CallError::Problem(Problem::from(status)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use samspill_net::Listener;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn an_answer_that_does_not_end_is_given_up_at_the_deadline() {
+        let listener = Listener::bind(([127, 0, 0, 1], 0).into()).await.unwrap();
+        let client = crate::test::service("test", []).client(listener.local_addr().to_string());
+        let half_an_answer = async || {
+            let (mut stream, _peer) = listener.accept().await;
+            stream.read_u8().await.unwrap();
+            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhalf").await.unwrap();
+            stream
+        };
+        for is_success in [true, false] {
+            let call = crate::test::call();
+            let (answer, _stream) = tokio::join!(client.get(&call, "/").send(), half_an_answer());
+            let mut answer = answer.unwrap();
+            answer.deadline = Some(Instant::now());
+            let error = if is_success { answer.text().await.unwrap_err() } else { answer.refused().await };
+            assert!(matches!(error, CallError::Deadline { .. }), "{error:?}");
         }
     }
 }

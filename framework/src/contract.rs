@@ -24,7 +24,7 @@ pub use openapi::{Dialect, Document, OperationDocument};
 pub use reply::{Accepted, Created, NoContent, Reply};
 pub use router::ApiRouter;
 
-pub(crate) use versions::{Refused, Versions, stated_by_header, vary};
+pub(crate) use versions::{Versions, vary};
 
 /// What the macros' code needs and nobody writes by hand.
 #[doc(hidden)]

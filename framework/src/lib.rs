@@ -38,7 +38,7 @@
 //! year. axum, http, tower and tonic's messages are.
 //!
 //! Reading order: [`Service`] (the whole), [`Call`] (one request), [`Problem`] and [`extract`] (what comes in and what
-//! is refused), [`Client`] and [`Channel`] (calls to others), [`SettingsError`], [`mod@test`].
+//! is refused), [`Client`] and [`Channel`] (calls to others), [`Secret`] and [`SettingsError`], [`mod@test`].
 
 #![warn(missing_docs)]
 
@@ -68,7 +68,7 @@ mod error;
 
 pub mod test;
 
-pub use call::Call;
+pub use call::{Call, JwtAlgorithm, JwtError, JwtSettings, Principal, Priority, Subject};
 pub use channel::{CallChannel, Channel};
 pub use client::{Answer, CallError, Client, ClientRequest};
 pub use contract::ApiError;
@@ -78,7 +78,7 @@ pub use problem::{FieldError, Problem};
 pub use samspill_macros::{ApiError, api};
 pub use samspill_model::identity::SpiffeId;
 pub use service::{GrpcService, Service};
-pub use settings::{Mistake, SettingsError};
+pub use settings::{Mistake, Secret, SettingsError};
 
 /// The README's example compiles.
 #[cfg(doctest)]

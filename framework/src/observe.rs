@@ -11,7 +11,7 @@ use http::{HeaderMap, StatusCode, Version};
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 use samspill_observability::conventions::attribute;
-use samspill_observability::telemetry;
+use samspill_observability::telemetry::{self, Remote};
 use tonic::Code;
 use tracing::Span;
 use tracing::field::Empty;
@@ -19,19 +19,18 @@ use tracing::field::Empty;
 /// Sets the status of a span to "error", with these words (tracing-opentelemetry's name).
 const FAILURE: &str = "otel.status_description";
 
-/// The span of a request that is served: `GET /v1/bookings/{id}`.
-pub(crate) fn http_server_span(request: &Parts, route: Option<&str>) -> Span {
+/// The span of a request that is served, before its route is known: `GET`.
+pub(crate) fn http_server_span(request: &Parts, remote: &Remote) -> Span {
     let method = method_name(&request.method);
-    let name = route.map_or_else(|| method.to_owned(), |route| format!("{method} {route}"));
     let (address, port) = server(request);
-    telemetry::extract(&request.headers).span(|| {
+    remote.span(|| {
         tracing::info_span!(
             "request",
-            otel.name = name,
+            otel.name = method,
             otel.kind = "server",
             otel.status_description = Empty,
             { attribute::HTTP_REQUEST_METHOD } = method,
-            { attribute::HTTP_ROUTE } = route,
+            { attribute::HTTP_ROUTE } = Empty,
             { attribute::URL_SCHEME } = "http",
             { attribute::URL_PATH } = request.uri.path(),
             { attribute::URL_QUERY } = request.uri.query(),
@@ -45,17 +44,25 @@ pub(crate) fn http_server_span(request: &Parts, route: Option<&str>) -> Span {
     })
 }
 
-/// The span of a gRPC request that is served: `craterate.tracking.v1.Tracking/Create`.
-pub(crate) fn rpc_server_span(request: &Parts, method: &str) -> Span {
+/// Names the span of a request after its route: `GET /v1/bookings/{id}`. A path that led nowhere is a stranger's word.
+pub(crate) fn http_routed(span: &Span, method: &http::Method, route: Option<&str>) {
+    if let Some(route) = route {
+        span.record(attribute::HTTP_ROUTE, route);
+        telemetry::rename(span, format!("{} {route}", method_name(method)));
+    }
+}
+
+/// The span of a gRPC request that is served, before it is known whether its method is there.
+pub(crate) fn rpc_server_span(request: &Parts, remote: &Remote) -> Span {
     let (address, port) = server(request);
-    telemetry::extract(&request.headers).span(|| {
+    remote.span(|| {
         tracing::info_span!(
             "request",
-            otel.name = method,
+            otel.name = "_OTHER",
             otel.kind = "server",
             otel.status_description = Empty,
             { attribute::RPC_SYSTEM_NAME } = attribute::RPC_SYSTEM_GRPC,
-            { attribute::RPC_METHOD } = method,
+            { attribute::RPC_METHOD } = Empty,
             { attribute::SERVER_ADDRESS } = address,
             { attribute::SERVER_PORT } = port,
             { attribute::RPC_RESPONSE_STATUS_CODE } = Empty,
@@ -64,8 +71,19 @@ pub(crate) fn rpc_server_span(request: &Parts, method: &str) -> Span {
     })
 }
 
+/// Names the span of an RPC after its method: `craterate.tracking.v1.Tracking/Create`; none is a stranger's word.
+pub(crate) fn rpc_routed(span: &Span, method: Option<&str>) {
+    span.record(attribute::RPC_METHOD, method.unwrap_or("_OTHER"));
+    if let Some(method) = method {
+        telemetry::rename(span, method.to_owned());
+    }
+}
+
 /// The span of an HTTP call to another service: `POST`.
 pub(crate) fn http_client_span(parent: &Span, method: &http::Method, uri: &http::Uri) -> Span {
+    if parent.is_none() {
+        return Span::none();
+    }
     let method = method_name(method);
     let (address, port) = server_of(uri.authority());
     tracing::info_span!(
@@ -85,6 +103,9 @@ pub(crate) fn http_client_span(parent: &Span, method: &http::Method, uri: &http:
 
 /// The span of a gRPC call to another service, named as on the server.
 pub(crate) fn rpc_client_span(parent: &Span, uri: &http::Uri) -> Span {
+    if parent.is_none() {
+        return Span::none();
+    }
     let method = uri.path().trim_start_matches('/');
     let (address, port) = server_of(uri.authority());
     tracing::info_span!(
@@ -104,6 +125,9 @@ pub(crate) fn rpc_client_span(parent: &Span, uri: &http::Uri) -> Span {
 
 /// The span of a call to a database: `INSERT bookings`.
 pub(crate) fn database_span(parent: &Span, system: &str, operation: &str, collection: &str) -> Span {
+    if parent.is_none() {
+        return Span::none();
+    }
     tracing::info_span!(
         parent: parent,
         "database",

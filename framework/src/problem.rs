@@ -273,6 +273,11 @@ pub(crate) fn upstream_unavailable() -> Problem {
     Problem::of_status(StatusCode::SERVICE_UNAVAILABLE).detail("A service that this one needs cannot be reached.")
 }
 
+/// What our caller is told when a service that we need did not answer in time.
+pub(crate) fn upstream_too_slow() -> Problem {
+    Problem::of_status(StatusCode::GATEWAY_TIMEOUT).detail("A service that this one needs did not answer in time.")
+}
+
 /// What our caller is told when a service that we need answered with what we cannot use.
 pub(crate) fn upstream_failed() -> Problem {
     Problem::of_status(StatusCode::BAD_GATEWAY).detail("A service that this one needs answered with an error.")

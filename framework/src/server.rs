@@ -1,27 +1,32 @@
 //! The server: accepts, serves, drains.
 //!
 //! Own loops instead of `axum::serve`, which has no deadline for a request's head and none for the drain
-//! (axum#2741, axum#3326).
+//! (axum#2741, axum#3326). All limits of a connection are in [`limits`].
+//!
+//! The drain, in this order: `/readyz` says 503 → the listeners are gone, once whoever the kernel had let in is served →
+//! HTTP/1 connections end with their next answer, HTTP/2 ones are told to go (GOAWAY) and finish their streams → what was
+//! begun, detached work included, is waited for until [`limits::DRAIN_DEADLINE`] → `serve` returns, spans are sent within
+//! two seconds on their own thread, and the process ends with 0. Nothing waits without a deadline of its own.
 
 mod app;
+mod body;
 mod connection;
 mod grpc;
+mod limits;
 mod signals;
 
 use std::pin::pin;
-use std::time::Duration;
+use std::sync::Arc;
 
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
-use samspill_net::drain::{self, Drain, DrainWatch};
+use samspill_net::drain::{Drain, DrainWatch};
 use samspill_net::{Listener, UnixListener, task};
 
 pub(crate) use app::App;
 pub(crate) use grpc::{DescriptorsError, GrpcServices};
+use limits::DRAIN_DEADLINE;
 pub(crate) use signals::Signals;
-
-/// How long a drain may take: five seconds less than Kubernetes' `terminationGracePeriodSeconds`, which is 30 unless set.
-const DRAIN_DEADLINE: Duration = Duration::from_secs(25);
 
 /// Where a service listens.
 #[derive(Debug)]
@@ -31,12 +36,11 @@ pub(crate) enum Socket {
 }
 
 /// Serves until `stop` is ready for the first time, then drains, until it is ready for the second time.
-pub(crate) async fn serve(sockets: Vec<Socket>, app: App, mut stop: Signals) {
-    let (drain, watch) = drain::channel();
-    let app = app.draining_with(&watch);
+pub(crate) async fn serve(sockets: Vec<Socket>, app: App, drain: Arc<Drain>, mut stop: Signals) {
+    let app = app.draining_with(&drain);
     let mut accepting: FuturesUnordered<_> =
-        sockets.into_iter().map(|socket| accept_until_drain(socket, app.clone(), watch.clone())).collect();
-    drop((app, watch));
+        sockets.into_iter().map(|socket| accept_until_drain(socket, app.clone(), drain.watch())).collect();
+    drop(app);
 
     tokio::select! {
         () = stop.next() => {}

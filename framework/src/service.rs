@@ -1,11 +1,13 @@
 //! [`Service`]: what a `main` builds, runs and serves.
 
 use std::convert::Infallible;
+use std::io::{ErrorKind, Write as _};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
+use std::sync::Arc;
 
-use axum::Router;
 use axum::response::IntoResponse;
+use samspill_net::drain::{self, Drain};
 use samspill_net::inherited::Descriptors;
 use samspill_net::{Listener, UnixListener};
 use samspill_observability::telemetry;
@@ -16,8 +18,8 @@ use crate::call::Surroundings;
 use crate::client::Transport;
 use crate::contract::{ApiRouter, Contract};
 use crate::server::{self, App, DescriptorsError, GrpcServices, Signals, Socket};
-use crate::settings::{Environment, Outside, SettingsError};
-use crate::{Call, Channel, Client, Error, observe, problem};
+use crate::settings::{Arguments, Environment, Outside, SettingsError, Sources};
+use crate::{Call, Channel, Client, Error, JwtSettings, observe, problem};
 
 /// The port of a service that nobody gave one.
 const DEFAULT_PORT: u16 = 8080;
@@ -42,10 +44,13 @@ const DEFAULT_PORT: u16 = 8080;
 #[derive(Clone, Debug)]
 pub struct Service {
     name: String,
-    environment: Environment,
+    sources: Sources,
     outside: Outside,
     transport: Transport,
     grpc: GrpcServices,
+    jwt: Option<Arc<JwtSettings>>,
+    /// One for all that the service does.
+    drain: Arc<Drain>,
     /// Whether this is the process's own service, which takes the sockets that the process was given.
     is_process: bool,
 }
@@ -81,10 +86,12 @@ impl Service {
     pub fn new(name: impl Into<String>) -> Self {
         Self {
             name: name.into(),
-            environment: Environment::default(),
+            sources: Sources::default(),
             outside: Outside::default(),
             transport: Transport::new(None),
             grpc: GrpcServices::default(),
+            jwt: None,
+            drain: Arc::new(drain::channel().0),
             is_process: false,
         }
     }
@@ -92,8 +99,8 @@ impl Service {
     /// Runs `main` in this process: with the process's environment, a tokio runtime, logs on standard error and spans
     /// to `OTEL_EXPORTER_OTLP_ENDPOINT` if that is set.
     ///
-    /// Gives 0 when `main` returned, 64 when settings are wrong, 1 for any other error. Tasks that `main` left behind
-    /// are cut; spans are sent within two seconds.
+    /// Gives 0 when `main` returned, or when a flag such as `--help` was answered; 64 when settings are wrong, 1 for
+    /// any other error. Tasks that `main` left behind are cut; spans are sent within two seconds.
     pub fn run<F>(self, main: F) -> ExitCode
     where
         F: AsyncFnOnce(Service) -> Result<(), Error>,
@@ -104,10 +111,15 @@ impl Service {
             Ok(telemetry) => telemetry,
             Err(error) => return cannot_start(&error),
         };
-        let outcome = self.run_in(environment, main);
-        let code = match &outcome {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => {
+        let service = Self { is_process: true, ..self.with_sources(environment, Arguments::of_process()) };
+        // The service's own, which `main` takes.
+        let sources = service.sources.clone();
+        let outcome = run_to_end(service, main);
+        let code = match (sources.answer(), &outcome) {
+            // Whatever `main` made of it: it has run no further than to where settings are read.
+            (Some(answer), _) => print(answer),
+            (None, Ok(())) => ExitCode::SUCCESS,
+            (None, Err(error)) => {
                 tracing::error!(%error, "the service stops");
                 error.exit_code()
             }
@@ -116,22 +128,17 @@ impl Service {
         code
     }
 
-    fn run_in<F>(self, environment: Environment, main: F) -> Result<(), Error>
-    where
-        F: AsyncFnOnce(Service) -> Result<(), Error>,
-    {
-        let service = Self { is_process: true, ..self.with_environment(environment)? };
-        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-        let outcome = runtime.block_on(main(service));
-        runtime.shutdown_background();
-        outcome
+    /// The same service in other surroundings, of which nothing is wrong.
+    pub(crate) fn with_environment(self, environment: Environment) -> Result<Self, SettingsError> {
+        Outside::check(&environment)?;
+        Ok(self.with_sources(environment, Arguments::default()))
     }
 
-    /// The same service in other surroundings.
-    pub(crate) fn with_environment(self, environment: Environment) -> Result<Self, SettingsError> {
-        let outside = Outside::read(&environment)?;
+    /// The same service in other surroundings. What is wrong with the framework's variables is told with the settings.
+    pub(crate) fn with_sources(self, environment: Environment, arguments: Arguments) -> Self {
+        let (outside, _told_with_the_settings) = Outside::read(&environment);
         let transport = Transport::new(outside.outbound);
-        Ok(Self { environment, outside, transport, ..self })
+        Self { sources: Sources::new(environment, arguments), outside, transport, ..self }
     }
 
     /// The name given to [`new`](Self::new).
@@ -139,11 +146,16 @@ impl Service {
         &self.name
     }
 
-    /// Reads the service's settings into a struct: serde's defaults, then the YAML file that `SAMSPILL_SETTINGS`
-    /// names, then the environment, where `database_url` is called `DATABASE_URL`; each beats the one before.
+    /// Reads the service's settings into a struct, the one definition of them: the field `database_url` is the flag
+    /// `--database-url`, the variable `DATABASE_URL`, and the key `database_url` in the YAML file that `--settings` or
+    /// `SAMSPILL_SETTINGS` names. A flag beats the variable, which beats the file, which beats serde's default.
     ///
-    /// A field of the environment is a text, a number, a flag, or an enum without data; nested settings come from
-    /// the file.
+    /// A field of a flag or a variable is a text, a number, a switch (`--fast` is `--fast true`), or an enum without
+    /// data; nested settings come from the file. A password or a key is a [`Secret`](crate::Secret).
+    ///
+    /// The arguments are those of the process if it is [`run`](Self::run). Every service has `--help`,
+    /// `--check-config` and `--print-config` too: this then gives an error, which `main` passes on, and nothing that
+    /// comes after is run. So read settings first, and once.
     ///
     /// ```
     /// #[derive(serde::Deserialize)]
@@ -161,10 +173,11 @@ impl Service {
     /// ```
     ///
     /// # Errors
-    /// All mistakes at once: what cannot be read as its field's type, what is missing, keys of the file that no field
-    /// has. `main` passes it on with `?`; the process then exits with 64.
+    /// All mistakes at once: what cannot be read as its field's type, what is missing, flags and keys of the file that
+    /// no field has, and what is wrong with the framework's own variables. Or a flag asks for something else than to
+    /// run. `main` passes it on with `?`; the process then exits with 64, or 0.
     pub fn settings<T: DeserializeOwned>(&self) -> Result<T, SettingsError> {
-        self.environment.settings()
+        self.sources.read(&self.name)
     }
 
     /// Calls another service over HTTP: `service.client("invoicing")`, or `"invoicing.shop:8080"`.
@@ -249,22 +262,38 @@ impl Service {
         self
     }
 
+    /// Says whose bearer tokens count. A request with another token is refused with 401, and one without a token has no
+    /// subject: a handler that needs one calls [`Call::require_subject`].
+    ///
+    /// Without this, `Authorization` is none of the framework's business.
+    #[must_use]
+    pub fn jwt(mut self, settings: JwtSettings) -> Self {
+        self.jwt = Some(Arc::new(settings));
+        self
+    }
+
     /// Serves until SIGTERM or SIGINT, then finishes what is begun and returns.
     ///
     /// Everything is served on every port given: the sockets of `LISTEN_FDS`, else `PORT` and each `PORT_<NAME>` on all
     /// addresses, else 127.0.0.1:8080. HTTP/1.1 and HTTP/2 in clear text are told apart by their first bytes.
-    /// `/livez` and `/readyz` are answered by the server itself.
+    /// `/livez`, `/readyz` and `/startupz` are answered by the server itself.
     ///
-    /// The drain: `/readyz` says 503, idle connections are closed, others with their last answer, and after 25 s all
-    /// that is left is cut. A second signal cuts at once.
+    /// Of each connection it expects: its first byte and a whole head within 10 s each (408), at most 64 KiB and 100
+    /// headers (414, 431), at most 2 MiB of body (413) that comes at 1 KiB/s or more and never pauses for 30 s while a handler
+    /// waits for it (408; gRPC is left to its own deadlines), and a next request within 75 s.
+    ///
+    /// The drain: `/readyz` says 503, idle connections are closed, others with their last answer,
+    /// [detached](Call::detach) work is waited for, and after 25 s all that is left is cut. A second signal cuts at once.
     ///
     /// # Errors
-    /// A socket that cannot be had, or [`descriptors`](Self::descriptors) that are none.
+    /// A socket that cannot be had, or [`descriptors`](Self::descriptors) that are none. [`settings`](Self::settings) has
+    /// given an error, or was never called and there are flags or a file.
     pub async fn serve(self, router: impl Into<ApiRouter>) -> Result<(), Error> {
+        self.sources.check(&self.name)?;
         let app = self.app(router.into())?;
         let stop = Signals::install()?;
         let sockets = self.listeners().await?.into_iter().map(Socket::Tcp).collect();
-        server::serve(sockets, app, stop).await;
+        server::serve(sockets, app, self.drain, stop).await;
         Ok(())
     }
 
@@ -273,13 +302,27 @@ impl Service {
     /// Its requests make no spans: whoever asks what a service is doing must not change what is seen of it.
     ///
     /// # Errors
-    /// The socket cannot be used, or [`descriptors`](Self::descriptors) are none.
-    pub async fn serve_unix(self, listener: std::os::unix::net::UnixListener, router: Router) -> Result<(), Error> {
+    /// The socket cannot be used, or descriptors or settings are as [`serve`](Self::serve) refuses them.
+    pub async fn serve_unix(
+        self,
+        listener: std::os::unix::net::UnixListener,
+        router: impl Into<ApiRouter>,
+    ) -> Result<(), Error> {
+        self.sources.check(&self.name)?;
         let app = self.app(router.into())?.without_spans();
         let stop = Signals::install()?;
         let socket = Socket::Unix(UnixListener::from_std(listener)?);
-        server::serve(vec![socket], app, stop).await;
+        server::serve(vec![socket], app, self.drain, stop).await;
         Ok(())
+    }
+
+    /// The same service, which ends on its own.
+    pub(crate) fn with_own_drain(self) -> Self {
+        Self { drain: Arc::new(drain::channel().0), ..self }
+    }
+
+    pub(crate) fn drain(&self) -> Arc<Drain> {
+        Arc::clone(&self.drain)
     }
 
     pub(crate) fn app(&self, router: ApiRouter) -> Result<App, DescriptorsError> {
@@ -289,10 +332,16 @@ impl Service {
     fn surroundings(&self) -> Surroundings {
         Surroundings {
             in_mesh: self.outside.outbound.is_some(),
-            database_system: self.outside.database_system,
-            drain: None,
+            database_system: self.database_system(),
+            drain: Some(Arc::clone(&self.drain)),
             has_spans: true,
+            jwt: self.jwt.clone(),
         }
+    }
+
+    /// `db.system.name` of the database that the settings name.
+    pub(crate) fn database_system(&self) -> &'static str {
+        self.sources.database_system().unwrap_or(self.outside.database_system)
     }
 
     /// The sockets to serve on.
@@ -321,6 +370,16 @@ impl Service {
     }
 }
 
+fn run_to_end<F>(service: Service, main: F) -> Result<(), Error>
+where
+    F: AsyncFnOnce(Service) -> Result<(), Error>,
+{
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let outcome = runtime.block_on(main(service));
+    runtime.shutdown_background();
+    outcome
+}
+
 /// A port that cannot be had.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot listen on {address}; set PORT to another port")]
@@ -333,4 +392,15 @@ struct BindError {
 fn cannot_start(error: &(dyn std::error::Error + 'static)) -> ExitCode {
     eprintln!("error: {}", samspill_observability::chain(error));
     ExitCode::FAILURE
+}
+
+/// Prints what a flag asked for.
+fn print(answer: &str) -> ExitCode {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(answer.as_bytes()).and_then(|()| out.flush()) {
+        Ok(()) => ExitCode::SUCCESS,
+        // Whoever reads has read enough.
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(error) => cannot_start(&error),
+    }
 }

@@ -41,6 +41,24 @@ pub fn service<'a>(name: &str, environment: impl IntoIterator<Item = (&'a str, &
         .unwrap_or_else(|error| panic!("the test's environment has {error}"))
 }
 
+/// As [`service`], started with these arguments: `["--database-url", "sqlite::memory:"]`.
+///
+/// ```
+/// #[derive(serde::Deserialize)]
+/// struct Settings { database_url: String }
+///
+/// let service = samspill::test::service_with_arguments("invoicing", [], ["--check-config", "--database-url=sqlite:a.db"]);
+/// let error = service.settings::<Settings>().map(|settings| settings.database_url).unwrap_err();
+/// assert_eq!(error.answer(), Some("settings are sound\n"));
+/// ```
+pub fn service_with_arguments<'a>(
+    name: &str,
+    environment: impl IntoIterator<Item = (&'a str, &'a str)>,
+    arguments: impl IntoIterator<Item = &'a str>,
+) -> Service {
+    Service::new(name).with_sources(environment.into_iter().collect(), arguments.into_iter().collect())
+}
+
 /// A call that belongs to no request.
 pub fn call() -> Call {
     Call::of_our_own(tracing::Span::none(), &Surroundings::default())
@@ -65,10 +83,12 @@ impl Server {
             .unwrap_or_else(|error| panic!("no port is free: {error}"));
         let address = listener.local_addr();
         let (asks_to_stop, asked) = mpsc::unbounded_channel();
+        // A test may start several servers of one service; they do not drain together.
+        let service = service.with_own_drain();
         let app = service.app(router.into());
         let app = app.unwrap_or_else(|error| panic!("{}", samspill_observability::chain(&error)));
         let sockets = vec![Socket::Tcp(listener)];
-        let serving = task::spawn("test server", server::serve(sockets, app, Signals::Test(asked)));
+        let serving = task::spawn("test server", server::serve(sockets, app, service.drain(), Signals::Test(asked)));
         Self { address, asks_to_stop, serving }
     }
 

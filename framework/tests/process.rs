@@ -87,6 +87,116 @@ fn wrong_settings_are_told_at_once_and_end_with_64() {
     assert!(log.contains("/nonexistent.yaml"), "{log}");
 }
 
+/// Runs to its end: the exit code, standard output, and the log.
+fn run(command: &mut Command) -> (Option<i32>, String, String) {
+    let output = command.stdout(Stdio::piped()).output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
+#[tokio::test]
+async fn a_flag_beats_its_variable() {
+    let mut hello = hello();
+    hello.args(["--greeting=Hei", "--is-loud", "--password", "Ada"]).envs([("PORT", "0"), ("GREETING", "Hallo")]);
+    let mut running = Running::start(&mut hello);
+    let address: SocketAddr = running.line("serving")["address"].as_str().unwrap().parse().unwrap();
+    let client = test::service("test", []).client(format!("127.0.0.1:{}", address.port()));
+    let answer: Value = client.get(&test::call(), "/v1/hello/Ada").send().await.unwrap().json().await.unwrap();
+    assert_eq!(answer["text"], "HEI, FRIEND!");
+}
+
+#[test]
+fn help_is_one_line_for_each_setting() {
+    let expected = "\
+Usage: hello [FLAG]...
+
+Settings. A flag beats the variable, which beats the file, which beats the default.
+
+  flag              variable  key in the file
+  --greeting VALUE  GREETING  greeting         has a default
+  --password VALUE  PASSWORD  password         optional, secret
+  --is-loud         IS_LOUD   is_loud          has a default
+
+Every service has
+
+  --settings FILE  SAMSPILL_SETTINGS  the YAML file with the keys above
+  --check-config                      say whether the settings are sound, and end
+  --print-config                      print the settings and where each comes from, and end
+  --help                              print this, and end
+
+and obeys PORT, SAMSPILL_OUTBOUND, OTEL_EXPORTER_OTLP_ENDPOINT and RUST_LOG.
+";
+    // Also for whoever has settings that are wrong.
+    assert_eq!(run(hello().arg("--help").env("PORT", "eighty")), (Some(0), expected.to_owned(), String::new()));
+}
+
+#[test]
+fn print_config_says_where_each_setting_comes_from() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("hello.yaml"), "greeting: Hei\n").unwrap();
+    let mut command = hello();
+    command.current_dir(&folder).args(["--print-config", "--settings", "hello.yaml"]).env("PASSWORD", "hunter2");
+    let expected = r#"greeting: "Hei" # hello.yaml
+password: "***" # PASSWORD
+# is_loud: # default: not given
+"#;
+    assert_eq!(run(&mut command), (Some(0), expected.to_owned(), String::new()));
+    let expected = r#"greeting: "Hallo" # --greeting
+# password: # default: not given
+is_loud: true # IS_LOUD
+"#;
+    let mut command = hello();
+    command.args(["--print-config", "--greeting=Hallo"]).env("IS_LOUD", "true");
+    assert_eq!(run(&mut command), (Some(0), expected.to_owned(), String::new()));
+}
+
+#[test]
+fn check_config_tells_all_mistakes_and_does_not_serve() {
+    let expected = (Some(0), "settings are sound\n".to_owned(), String::new());
+    assert_eq!(run(hello().arg("--check-config")), expected);
+    // The port is taken: serving would end with 1.
+    let taken = std::net::TcpListener::bind("0.0.0.0:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    assert_eq!(run(hello().arg("--check-config").env("PORT", port)), expected);
+
+    let mut command = hello();
+    command
+        .args(["--check-config", "--greetin", "Hei", "--pasword=hunter2"])
+        .envs([("IS_LOUD", "yes"), ("PORT", "eighty")]);
+    let (code, out, log) = run(&mut command);
+    assert_eq!((code, out.as_str()), (Some(64), ""), "{log}");
+    for said in ["--greetin: ", "did you mean `--greeting`?", "--pasword: ", "IS_LOUD: `yes`", "PORT: `eighty`"] {
+        assert!(log.contains(said), "{log} does not say {said}");
+    }
+    assert!(!log.contains("hunter2"), "{log}");
+}
+
+#[test]
+fn an_unknown_flag_ends_with_64() {
+    let (code, _, log) = run(hello().args(["--port", "80"]));
+    assert_eq!(code, Some(64), "{log}");
+    assert!(log.contains("--port: is not a flag of this service"), "{log}");
+}
+
+#[tokio::test]
+async fn a_service_that_reads_no_settings_refuses_flags_when_it_would_serve() {
+    let service = || test::service_with_arguments("test", [], ["--port", "80"]);
+    let refused = service().serve(axum::Router::new()).await.unwrap_err().to_string();
+    assert!(refused.contains("--port: is not a flag of this service"), "{refused}");
+    let folder = tempfile::tempdir().unwrap();
+    let socket = std::os::unix::net::UnixListener::bind(folder.path().join("socket")).unwrap();
+    socket.set_nonblocking(true).unwrap();
+    let refused = service().serve_unix(socket, axum::Router::new()).await.unwrap_err().to_string();
+    assert!(refused.contains("--port: is not a flag of this service"), "{refused}");
+}
+
+#[test]
+fn a_reader_who_has_read_enough_is_no_failure() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    assert!(hello().arg("--help").stdout(writer).status().unwrap().success());
+}
+
 #[test]
 fn a_port_in_use_is_named_and_ends_with_1() {
     let taken = std::net::TcpListener::bind("0.0.0.0:0").unwrap();

@@ -3,7 +3,7 @@
 //! Attribute names of HTTP and of the resource are those of the stable semantic conventions; those of RPC are semconv
 //! 1.45, written out because the Rust crate is at 1.42 and hides them.
 
-/// Headers that carry a trace.
+/// Headers that say what a call is part of, and what its caller expects.
 pub mod header {
     use http::HeaderName;
 
@@ -15,6 +15,18 @@ pub mod header {
     pub const BAGGAGE: HeaderName = HeaderName::from_static("baggage");
     /// The edge's answer: which trace this was (W3C Trace Context Level 2 §3.4).
     pub const TRACERESPONSE: HeaderName = HeaderName::from_static("traceresponse");
+
+    /// How long the caller of an HTTP request still waits, written as [`GRPC_TIMEOUT`] is: `1500m`. Each hop sends what is
+    /// left.
+    pub const SAMSPILL_TIMEOUT: HeaderName = HeaderName::from_static("samspill-timeout");
+    /// The same of a gRPC call: at most eight digits and a unit, one of `H M S m u n` (gRPC over HTTP/2, "Requests").
+    pub const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
+    /// How much the caller would miss an answer: `critical`, `normal` or `background`. The edge removes a stranger's.
+    pub const SAMSPILL_PRIORITY: HeaderName = HeaderName::from_static("samspill-priority");
+    /// Which attempt this is, a number from 1. Absent on the first. The edge removes a stranger's.
+    pub const SAMSPILL_ATTEMPT: HeaderName = HeaderName::from_static("samspill-attempt");
+    /// By which a repeat is recognised (draft-ietf-httpapi-idempotency-key-header).
+    pub const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 }
 
 /// Attributes that say who made a span.

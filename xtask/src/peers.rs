@@ -20,6 +20,12 @@ const PYTHON_PACKAGES: [&str; 6] = [
 /// Debian's browser, and the driver that tests speak WebDriver to.
 const DEBIAN_PACKAGES: [&str; 2] = ["chromium", "chromium-driver"];
 
+/// Its programs are what store tests start, each its own server; no server of the machine is needed or used.
+const POSTGRES: &str = "postgresql";
+
+/// Where Debian has them, by version, and not on the PATH.
+const POSTGRES_VERSIONS: &str = "/usr/lib/postgresql";
+
 #[derive(Subcommand)]
 pub(crate) enum Action {
     /// Installs what is missing: Debian packages by apt-get, Python packages into target/peers.
@@ -46,7 +52,14 @@ fn missing() -> Vec<&'static str> {
     let debian = DEBIAN_PACKAGES.into_iter().zip(["chromium", "chromedriver"]);
     let debian = debian.filter(|(_, program)| !exists(program, "--version")).map(|(package, _)| package);
     let python = PYTHON_PACKAGES.into_iter().filter(|package| !is_in_environment(package));
-    debian.chain(python).collect()
+    let postgres = (!has_postgres()).then_some(POSTGRES);
+    debian.chain(python).chain(postgres).collect()
+}
+
+fn has_postgres() -> bool {
+    let versions = std::fs::read_dir(POSTGRES_VERSIONS).into_iter().flatten().flatten();
+    exists("initdb", "--version")
+        || versions.map(|version| version.path()).any(|path| path.join("bin/initdb").is_file())
 }
 
 fn install() -> Result<()> {
@@ -55,6 +68,9 @@ fn install() -> Result<()> {
     if is_missing(&DEBIAN_PACKAGES) {
         // Both at once: they must be of one version.
         install_debian(&DEBIAN_PACKAGES)?;
+    }
+    if is_missing(&[POSTGRES]) {
+        install_debian(&[POSTGRES])?;
     }
     if is_missing(&PYTHON_PACKAGES) {
         make_environment()?;

@@ -26,8 +26,9 @@ const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
 
-/// What a stranger may claim, and nobody may believe: removed by the edge.
-const CLAIMS: [&str; 12] = [
+/// What a stranger may claim, and nobody may believe: removed by the edge. `samspill-timeout` is not one of them: anybody may
+/// say how long they wait.
+const CLAIMS: [&str; 14] = [
     "forwarded",
     "x-forwarded-for",
     "x-forwarded-proto",
@@ -36,6 +37,8 @@ const CLAIMS: [&str; 12] = [
     "x-forwarded-client-cert",
     "x-real-ip",
     "x-request-priority",
+    "samspill-priority",
+    "samspill-attempt",
     "traceparent",
     "tracestate",
     "baggage",
@@ -178,6 +181,14 @@ mod tests {
         ]);
         assert_eq!(remove_hop_by_hop(&mut fields), Ok(()));
         assert_eq!(fields, headers(&[("te", "trailers"), ("x-end-to-end", "stays")]));
+    }
+
+    #[test]
+    fn a_stranger_may_say_how_long_it_waits_but_not_how_much_it_matters() {
+        let mut fields =
+            headers(&[("samspill-timeout", "2S"), ("samspill-priority", "critical"), ("samspill-attempt", "9")]);
+        remove_claims(&mut fields);
+        assert_eq!(fields, headers(&[("samspill-timeout", "2S")]));
     }
 
     #[test]

@@ -26,6 +26,11 @@ impl Drain {
         DrainWatch(self.0.subscribe())
     }
 
+    /// Whether the drain has started.
+    pub fn is_draining(&self) -> bool {
+        *self.0.borrow()
+    }
+
     /// Returns when no [`DrainWatch`] is left.
     pub async fn finished(&self) {
         self.0.closed().await;
@@ -62,11 +67,12 @@ mod tests {
         let (drain, watch) = channel();
         let second = watch.clone();
         assert!(!watch.is_draining() && watch.started().now_or_never().is_none());
+        assert!(!drain.is_draining());
 
         drain.start();
         drain.start();
         second.started().await;
-        assert!(watch.is_draining());
+        assert!(watch.is_draining() && drain.is_draining());
 
         drop(watch);
         assert!(drain.finished().now_or_never().is_none());

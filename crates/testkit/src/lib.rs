@@ -2,7 +2,13 @@
 
 #![warn(missing_docs)]
 
+mod database;
+mod postgres;
+
 use std::time::Duration;
+
+pub use self::database::each_database;
+pub use self::postgres::Postgres;
 
 /// How long [`wait_until`] waits at most. Generous: it only ends a test that has failed already.
 const PATIENCE: Duration = Duration::from_secs(60);

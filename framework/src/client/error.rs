@@ -9,8 +9,8 @@ pub(super) type Cause = Box<dyn std::error::Error + Send + Sync>;
 
 /// Why a call gave no usable answer.
 ///
-/// With `?` it becomes the [`Problem`] that our own caller is told: 503 when the called service is away or busy, else
-/// 502. An upstream's 404 that is our caller's 404 is mapped by the handler:
+/// With `?` it becomes the [`Problem`] that our own caller is told: 503 when the called service is away or busy, 504 when
+/// it was too slow, else 502. An upstream's 404 that is our caller's 404 is mapped by the handler:
 ///
 /// ```
 /// use http::StatusCode;
@@ -49,6 +49,12 @@ pub enum CallError {
         /// What happened.
         source: Cause,
     },
+    /// The call's deadline passed before the answer was there, or before the request was sent. It may have been carried out.
+    #[error("`{service}` did not answer before the deadline")]
+    Deadline {
+        /// The name that was called.
+        service: String,
+    },
     /// The answer is a success, but not what was expected.
     #[error("`{service}` answered something unexpected")]
     Unexpected {
@@ -82,6 +88,7 @@ impl CallError {
             Self::Problem(_) => "problem",
             Self::Unreachable { .. } => "unreachable",
             Self::Broken { .. } => "broken",
+            Self::Deadline { .. } => "deadline",
             Self::Unexpected { .. } => "unexpected",
             Self::Request { .. } => "request",
         }
@@ -99,6 +106,10 @@ impl From<CallError> for Problem {
                 if matches!(upstream.status(), StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) =>
             {
                 problem::upstream_unavailable()
+            }
+            CallError::Deadline { .. } => problem::upstream_too_slow(),
+            CallError::Problem(upstream) if upstream.status() == StatusCode::GATEWAY_TIMEOUT => {
+                problem::upstream_too_slow()
             }
             CallError::Problem(_) | CallError::Broken { .. } | CallError::Unexpected { .. } => {
                 problem::upstream_failed()

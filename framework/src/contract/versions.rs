@@ -44,13 +44,9 @@ fn numbered(path: &str) -> String {
     path.split('/').enumerate().map(part).collect::<Vec<_>>().join("/")
 }
 
-/// Why a request reaches no handler: its version does not exist, or it names none.
-#[derive(Clone, Debug)]
-pub(crate) struct Refused(pub(crate) Problem);
-
 /// The request said its version in a header.
 #[derive(Clone, Copy, Debug)]
-struct ByHeader(u32);
+struct ByHeader;
 
 impl Versions {
     pub(crate) fn of(apis: &[&'static Api]) -> Self {
@@ -66,25 +62,21 @@ impl Versions {
         Self { paths }
     }
 
-    /// Rewrites the header's form to the path's. A request of which the version does not exist gets [`Refused`] as an
-    /// extension, so that it is answered where every request is.
-    pub(crate) fn dispatch(&self, request: &mut Request) {
-        if let Err(problem) = self.try_dispatch(request) {
-            request.extensions_mut().insert(Refused(problem));
-        }
-    }
-
-    fn try_dispatch(&self, request: &mut Request) -> Result<(), Problem> {
+    /// Rewrites the header's form to the path's, and says which version a header named.
+    ///
+    /// # Errors
+    /// The version does not exist, or none was named: the problem to answer with.
+    pub(crate) fn dispatch(&self, request: &mut Request) -> Result<Option<u32>, Problem> {
         let path = request.uri().path();
         if let Some((version, rest)) = split(path) {
             return match self.paths.at(rest) {
                 Ok(known) if !version.is_some_and(|version| known.value.contains(&version)) => {
                     Err(unsupported(StatusCode::NOT_FOUND, known.value))
                 }
-                _ => Ok(()),
+                _ => Ok(None),
             };
         }
-        let Ok(known) = self.paths.at(path) else { return Ok(()) };
+        let Ok(known) = self.paths.at(path) else { return Ok(None) };
         let version = stated(request.headers(), known.value)?;
         let mut parts = request.uri().clone().into_parts();
         let query = request.uri().query().map(|query| format!("?{query}")).unwrap_or_default();
@@ -93,17 +85,12 @@ impl Versions {
         if let Ok(uri) = Uri::from_parts(parts) {
             *request.uri_mut() = uri;
         }
-        request.extensions_mut().insert(ByHeader(version));
-        Ok(())
+        request.extensions_mut().insert(ByHeader);
+        Ok(Some(version))
     }
 }
 
-/// Whether the request said its version in a header; then the answer says so, or a cache would hand v1 to who wants v2.
-pub(crate) fn stated_by_header(request: &Request) -> Option<u32> {
-    request.extensions().get::<ByHeader>().map(|ByHeader(version)| *version)
-}
-
-/// Says in an answer that its version was chosen by a header.
+/// Says in an answer that its version was chosen by a header, or a cache would hand v1 to who wants v2.
 pub(crate) fn vary(headers: &mut HeaderMap, version: u32) {
     headers.append(VARY, HeaderValue::from_name(API_VERSION));
     headers.insert(API_VERSION, HeaderValue::from(version));
@@ -191,7 +178,7 @@ pub(super) fn http_date(seconds: i64) -> String {
 pub(super) fn depth(request: &Request) -> usize {
     let slashes = request.uri().path().matches('/').count().saturating_sub(1);
     // The version that we have put in front was not in the path that the caller knows.
-    if stated_by_header(request).is_some() { slashes.saturating_sub(1) } else { slashes }
+    if request.extensions().get::<ByHeader>().is_some() { slashes.saturating_sub(1) } else { slashes }
 }
 
 impl Notice {

@@ -10,7 +10,9 @@ use serde_json::Value;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, ErrorInfo, StatusExt};
 
-use super::{FieldError, Problem, about_blank, is_about_blank, upstream_failed, upstream_unavailable};
+use super::{
+    FieldError, Problem, about_blank, is_about_blank, upstream_failed, upstream_too_slow, upstream_unavailable,
+};
 
 /// The most that details may take before they are encoded, in bytes, and a message. Together, in base64 and
 /// percent-encoded, they stay below the 8 KiB of trailers that gRPC's C core takes (`GRPC_ARG_MAX_METADATA_SIZE`).
@@ -178,7 +180,7 @@ impl From<Status> for Problem {
         tracing::warn!(code = ?status.code(), message = status.message(), "a called service failed");
         match status.code() {
             Code::Unavailable | Code::ResourceExhausted => upstream_unavailable(),
-            Code::DeadlineExceeded => Self::of_status(StatusCode::GATEWAY_TIMEOUT),
+            Code::DeadlineExceeded => upstream_too_slow(),
             _ => upstream_failed(),
         }
     }

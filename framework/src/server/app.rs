@@ -1,29 +1,30 @@
 //! What a request goes through, between its connection and its handler.
 
 use std::any::Any;
-use std::sync::Arc;
+use std::convert::Infallible;
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll};
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
-use axum::middleware::{Next, from_fn_with_state};
+use axum::extract::{DefaultBodyLimit, MatchedPath, Request};
 use axum::response::{IntoResponse, Response};
-use http::{HeaderMap, HeaderValue, StatusCode, Version, header};
+use futures_util::FutureExt;
+use http::{Extensions, HeaderMap, HeaderValue, StatusCode, Version, header};
 use http_body::Body as _;
-use samspill_net::drain::DrainWatch;
-use tower::{ServiceBuilder, ServiceExt};
-use tower_http::catch_panic::CatchPanicLayer;
+use samspill_net::drain::Drain;
+use samspill_observability::telemetry::{self, Remote};
+use tower::ServiceExt;
 use tracing::{Instrument, Span};
 
+use super::body::Paced;
 use super::grpc::{self, DescriptorsError, GrpcServices};
-use crate::call::Surroundings;
-use crate::contract::{self, ApiRouter, Refused, Versions};
+use super::limits::BODY_LIMIT_BYTES;
+use crate::call::{self, Bounded, Protocol, Refusal, Surroundings};
+use crate::contract::{self, ApiRouter, Versions};
 use crate::observe::{self, Observed, Side};
 use crate::{Call, Problem};
-
-/// More than this of a request's body is refused, unless the route says otherwise. In bytes; axum's own default, said
-/// here because it is promised.
-const BODY_LIMIT_BYTES: usize = 2 * 1024 * 1024;
 
 /// The router and the gRPC services. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -55,49 +56,176 @@ impl App {
         self
     }
 
-    /// The same, wrapped in our layers, for a server that can drain.
-    pub(crate) fn draining_with(self, drain: &DrainWatch) -> Self {
-        let surroundings = Surroundings { drain: Some(drain.clone()), ..self.surroundings };
-        // Outermost first. They are inside of the routers, where the matched route is known.
-        let http = self.http.layer(
-            ServiceBuilder::new()
-                .layer(from_fn_with_state(surroundings.clone(), observe_http))
-                .layer(DefaultBodyLimit::max(BODY_LIMIT_BYTES))
-                .layer(CatchPanicLayer::custom(|panic: Box<dyn Any + Send>| panicked(&*panic))),
-        );
-        let grpc = self.grpc.layer(
-            ServiceBuilder::new()
-                .layer(from_fn_with_state(surroundings.clone(), observe_rpc))
-                .layer(CatchPanicLayer::custom(|panic: Box<dyn Any + Send>| rpc_panicked(&*panic))),
-        );
-        // Outside of the layers, like `/livez`: whoever asks how a service is makes no span.
-        let grpc = grpc.merge(grpc::with_drain(self.added, drain));
+    /// The same, for a server that can drain.
+    pub(crate) fn draining_with(self, drain: &Arc<Drain>) -> Self {
+        let surroundings = Surroundings { drain: Some(Arc::clone(drain)), ..self.surroundings };
+        // Outside of `serve_rpc`, like `/livez`: whoever asks how a service is makes no span.
+        let added = grpc::with_drain(self.added, &drain.watch());
+        let grpc = self.grpc.layer(NoteRoute).merge(added);
+        let http = self.http.layer(NoteRoute);
         let versions = self.versions;
         Self { http: http.with_state(()), grpc: grpc.with_state(()), versions, added: Router::new(), surroundings }
     }
 
     /// Answers one request.
-    pub(super) async fn answer(self, mut request: Request) -> Response {
+    pub(super) async fn answer(self, request: Request) -> Response {
         let is_rpc = is_grpc(request.headers());
         let is_http2 = request.version() == Version::HTTP_2;
-        let drain = self.surroundings.drain;
-        let is_draining = || drain.as_ref().is_some_and(DrainWatch::is_draining);
-        let answered = match request.uri().path() {
-            "/livez" if !is_rpc => Ok(StatusCode::OK.into_response()),
-            "/readyz" if !is_rpc && is_draining() => Ok(StatusCode::SERVICE_UNAVAILABLE.into_response()),
-            "/readyz" if !is_rpc => Ok(StatusCode::OK.into_response()),
-            _ if is_rpc => self.grpc.oneshot(request).await,
-            _ => {
-                self.versions.dispatch(&mut request);
-                self.http.oneshot(request).await
-            }
+        let drain = self.surroundings.drain.clone();
+        let is_draining = || drain.as_ref().is_some_and(|drain| drain.is_draining());
+        let mut answer = match request.uri().path() {
+            // Whoever is asked here serves already: before, nobody listens.
+            "/livez" | "/startupz" if !is_rpc => StatusCode::OK.into_response(),
+            "/readyz" if !is_rpc && is_draining() => StatusCode::SERVICE_UNAVAILABLE.into_response(),
+            "/readyz" if !is_rpc => StatusCode::OK.into_response(),
+            _ if is_rpc => self.serve_rpc(request).await,
+            _ => self.serve_http(request).await,
         };
-        let mut answer = answered.unwrap_or_else(|never| match never {});
         // The caller must know that this connection ends, or its next request meets the closed one. HTTP/2 has GOAWAY.
-        if !is_http2 && is_draining() {
+        if !is_http2 && (is_draining() || answer.status() == StatusCode::REQUEST_TIMEOUT) {
             answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         answer
+    }
+
+    /// One request: its version, its span, its call, its handler, its answer.
+    async fn serve_http(self, mut request: Request) -> Response {
+        // Version: a header's form is the path's from here on.
+        let version = self.versions.dispatch(&mut request);
+
+        // Span and call: an unsampled request makes no span, but its log lines name its trace.
+        let (mut parts, body) = request.into_parts();
+        let method = parts.method.clone();
+        let remote = telemetry::extract(&parts.headers);
+        let is_recorded = self.surroundings.has_spans && !remote.is_unsampled();
+        let span = if is_recorded { observe::http_server_span(&parts, &remote) } else { Span::none() };
+        let (call, refusal) =
+            Call::of_remote(&parts.headers, &remote, Protocol::Http, span.clone(), &self.surroundings);
+        parts.extensions.insert(call.clone());
+        let route = is_recorded.then(|| note_route(&mut parts.extensions));
+
+        // Handler: whatever ends it, there is an answer.
+        let answered = match (refusal, &version) {
+            (Some(refusal), _) => Err(refusal),
+            (None, Err(problem)) => Ok(problem.clone().into_response()),
+            (None, Ok(_)) => {
+                let mut request = Request::from_parts(parts, Paced::wrap(body, &call));
+                DefaultBodyLimit::max(BODY_LIMIT_BYTES).apply(&mut request);
+                let handler = caught(self.http.oneshot(request), panicked);
+                within(&span, &remote, in_time(&call, handler)).await
+            }
+        };
+        let mut response = complete(answered.unwrap_or_else(IntoResponse::into_response), &call);
+        let status = response.status();
+        let headers = response.headers_mut();
+        if let Ok(Some(version)) = version {
+            contract::vary(headers, version);
+        }
+        if status == StatusCode::UNAUTHORIZED && self.surroundings.jwt.is_some() {
+            // RFC 9110 §11.6.1: a 401 says how to do better.
+            headers.entry(header::WWW_AUTHENTICATE).or_insert(HeaderValue::from_static("Bearer"));
+        }
+        if !is_recorded {
+            return response;
+        }
+        observe::http_routed(&span, &method, route.as_deref().and_then(OnceLock::get).map(MatchedPath::as_str));
+        observe::http_answered(&span, status);
+        response.map(|body| Body::new(Observed::http(body, span)))
+    }
+
+    /// The same for one RPC.
+    async fn serve_rpc(self, request: Request) -> Response {
+        let (mut parts, body) = request.into_parts();
+        let remote = telemetry::extract(&parts.headers);
+        let is_recorded = self.surroundings.has_spans && !remote.is_unsampled();
+        let span = if is_recorded { observe::rpc_server_span(&parts, &remote) } else { Span::none() };
+        let (call, refusal) =
+            Call::of_remote(&parts.headers, &remote, Protocol::Grpc, span.clone(), &self.surroundings);
+        parts.extensions.insert(call.clone());
+        let path = parts.uri.path().to_owned();
+        let route = is_recorded.then(|| note_route(&mut parts.extensions));
+
+        let answered = match refusal {
+            Some(refusal) => Err(refusal),
+            None => {
+                let handler = caught(self.grpc.oneshot(Request::from_parts(parts, body)), rpc_panicked);
+                within(&span, &remote, in_time(&call, handler)).await
+            }
+        };
+        let response = answered.unwrap_or_else(|refusal| refusal.problem().to_status().into_http());
+        if is_recorded {
+            // A method of a service that is not here is a stranger's word: no name for a span.
+            let is_known = route.as_deref().is_some_and(|route| route.get().is_some());
+            observe::rpc_routed(&span, is_known.then(|| path.trim_start_matches('/')));
+            observe::rpc_ended(&span, Side::Server, response.headers());
+        }
+        match call.deadline() {
+            Some(deadline) => response
+                .map(|body| Body::new(Observed::rpc(Bounded::new(body, deadline, Side::Server), span, Side::Server))),
+            None if is_recorded => response.map(|body| Body::new(Observed::rpc(body, span, Side::Server))),
+            None => response,
+        }
+    }
+}
+
+/// Runs a handler inside of its span, or, where there is none, where its log lines still name its trace.
+async fn within<F: Future>(span: &Span, remote: &Remote, handler: F) -> F::Output {
+    if span.is_none() { remote.inside(handler).await } else { handler.instrument(span.clone()).await }
+}
+
+/// A handler's answer, or the one to its panic.
+async fn caught<E: Into<Infallible>>(
+    handler: impl Future<Output = Result<Response, E>>,
+    panicked: fn(&(dyn Any + Send)) -> Response,
+) -> Response {
+    match AssertUnwindSafe(handler).catch_unwind().await {
+        Ok(Ok(response)) => response,
+        Ok(Err(never)) => match never.into() {},
+        Err(panic) => panicked(&*panic),
+    }
+}
+
+/// Where a request that is recorded says which route it took, which only the router knows.
+type RouteNote = Arc<OnceLock<MatchedPath>>;
+
+fn note_route(extensions: &mut Extensions) -> RouteNote {
+    let note = RouteNote::default();
+    extensions.insert(RouteNote::clone(&note));
+    note
+}
+
+/// A layer of the router, inside of which the route is known.
+#[derive(Clone, Copy, Debug)]
+struct NoteRoute;
+
+impl<S> tower::Layer<S> for NoteRoute {
+    type Service = NotingRoute<S>;
+
+    fn layer(&self, inner: S) -> NotingRoute<S> {
+        NotingRoute(inner)
+    }
+}
+
+#[derive(Clone, Debug)]
+struct NotingRoute<S>(S);
+
+impl<S: tower::Service<Request>> tower::Service<Request> for NotingRoute<S> {
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = S::Future;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.0.poll_ready(context)
+    }
+
+    fn call(&mut self, mut request: Request) -> S::Future {
+        if let Some(note) = request.extensions_mut().remove::<RouteNote>()
+            && let Some(route) = request.extensions().get::<MatchedPath>()
+        {
+            // It is noted once: this request takes one route.
+            let _first = note.set(route.clone());
+        }
+        self.0.call(request)
     }
 }
 
@@ -112,41 +240,16 @@ pub(super) fn is_grpc(headers: &HeaderMap) -> bool {
     kind.strip_prefix(b"application/grpc").is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';')))
 }
 
-/// One SERVER span per request, the [`Call`], and problems with the trace's id.
-async fn observe_http(State(surroundings): State<Surroundings>, request: Request, next: Next) -> Response {
-    let (mut parts, body) = request.into_parts();
-    let route = parts.extensions.get::<MatchedPath>().map(MatchedPath::as_str);
-    let span = if surroundings.has_spans { observe::http_server_span(&parts, route) } else { Span::none() };
-    let call = Call::of_request(&parts.headers, span.clone(), &surroundings);
-    parts.extensions.insert(call.clone());
-    let refused = parts.extensions.remove::<Refused>();
-    let request = Request::from_parts(parts, body);
-    let by_header = contract::stated_by_header(&request);
-
-    let response = match refused {
-        Some(Refused(problem)) => problem.into_response(),
-        None => next.run(request).instrument(span.clone()).await,
+/// The handler's answer, unless the deadline comes first. The handler is dropped then.
+async fn in_time(call: &Call, handler: impl Future<Output = Response>) -> Result<Response, Refusal> {
+    let response = tokio::select! {
+        biased;
+        response = handler => response,
+        () = call::passed(call.deadline()) => return Err(Refusal::DeadlinePassed),
     };
-    let mut response = complete(response, &call);
-    if let Some(version) = by_header {
-        contract::vary(response.headers_mut(), version);
-    }
-    observe::http_answered(&span, response.status());
-    response.map(|body| Body::new(Observed::http(body, span)))
-}
-
-/// One SERVER span per RPC, and the [`Call`].
-async fn observe_rpc(State(surroundings): State<Surroundings>, request: Request, next: Next) -> Response {
-    let (mut parts, body) = request.into_parts();
-    // A method of a service that is not here is a stranger's word: no name for a span.
-    let is_known = parts.extensions.get::<MatchedPath>().is_some();
-    let method = if is_known { parts.uri.path().trim_start_matches('/') } else { "_OTHER" };
-    let span = if surroundings.has_spans { observe::rpc_server_span(&parts, method) } else { Span::none() };
-    parts.extensions.insert(Call::of_request(&parts.headers, span.clone(), &surroundings));
-
-    let response = next.run(Request::from_parts(parts, body)).instrument(span.clone()).await;
-    observe::rpc_ended(&span, Side::Server, response.headers());
-    response.map(|body| Body::new(Observed::rpc(body, span, Side::Server)))
+    // Whatever a handler makes of a body that broke off, the reason is known here.
+    let is_error = response.status().is_client_error() || response.status().is_server_error();
+    if call.is_stalled() && is_error { Err(Refusal::BodyStalled) } else { Ok(response) }
 }
 
 /// Makes a problem of an error that says nothing (axum's own 404, 405 and 413, or a handler's bare status), and

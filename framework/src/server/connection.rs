@@ -5,7 +5,6 @@
 
 use std::convert::Infallible;
 use std::pin::{Pin, pin};
-use std::time::Duration;
 
 use axum::body::Body;
 use axum::response::Response;
@@ -15,31 +14,12 @@ use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use samspill_net::drain::DrainWatch;
-use samspill_net::gate::{self, Http1Guard, HttpVersion, Limits, Malformed, Prefixed};
+use samspill_net::gate::{self, Http1Guard, HttpVersion, Malformed, Prefixed};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Notify;
 
 use super::app::{self, App};
-
-/// How long a connection may wait for its next request. More than a minute, so that it is the other side that closes:
-/// sidecars do after 4 s, nginx and the load balancers of clouds after 60 s.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(75);
-
-/// How long a connection without a request may still send one after the drain has started: those that the kernel had let
-/// in before.
-const LAST_CALL: Duration = Duration::from_secs(1);
-
-/// How often an HTTP/2 connection is tried, and how long the answer may take.
-const PING_INTERVAL: Duration = Duration::from_secs(30);
-const PING_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// Requests at once on one HTTP/2 connection: a sidecar has one connection for all its callers.
-const MAX_STREAMS: u32 = 1024;
-
-/// The limits of a request's head; hyper and h2 have the same.
-fn limits() -> Limits {
-    Limits::default()
-}
+use super::limits::{self, IDLE_TIMEOUT, LAST_CALL, MAX_STREAMS, PING_INTERVAL, PING_TIMEOUT};
 
 /// Serves a connection until it ends.
 pub(super) async fn serve<IO>(io: IO, app: App, drain: DrainWatch)
@@ -47,7 +27,7 @@ where
     IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let detected = tokio::select! {
-        detected = gate::detect(io, limits().header_deadline) => detected,
+        detected = gate::detect(io, limits::head().header_deadline) => detected,
         () = last_call(&drain) => return,
     };
     let served = match detected {
@@ -72,7 +52,7 @@ async fn serve_http1<IO>(io: Prefixed<IO>, app: App, drain: &DrainWatch) -> Resu
 where
     IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let (io, verdict) = Http1Guard::new(io, limits());
+    let (io, verdict) = Http1Guard::new(io, limits::head());
     let begun = Notify::new();
     let service = service_fn(|request: Request<Incoming>| {
         begun.notify_one();
@@ -82,7 +62,7 @@ where
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(IDLE_TIMEOUT)
-        .max_headers(limits().headers)
+        .max_headers(limits::head().headers)
         .serve_connection(TokioIo::new(io), service);
     serve_until_drained(connection, |connection| connection.graceful_shutdown(), &begun, drain).await
 }
@@ -96,7 +76,7 @@ where
         begun.notify_one();
         answer(app.clone(), None, request)
     });
-    let max_head = u32::try_from(limits().head_bytes).unwrap_or(u32::MAX);
+    let max_head = u32::try_from(limits::head().head_bytes).unwrap_or(u32::MAX);
     let connection = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
         .keep_alive_interval(PING_INTERVAL)

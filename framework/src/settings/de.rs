@@ -14,119 +14,194 @@ use serde_json::Value;
 
 use self::sample::Sample;
 use self::text::Text;
-use super::{Environment, Mistake, SettingsError};
+use super::arguments::Given;
+use super::definition::{self, Question, Setting};
+use super::{Environment, Mistake, SETTINGS_FILE, SettingsError};
 
 /// A settings file that was read.
-#[derive(Debug)]
 pub(super) struct File {
-    path: String,
+    pub(super) path: String,
     values: serde_json::Map<String, Value>,
 }
 
 impl File {
-    pub(super) fn read(path: &str) -> Result<Self, SettingsError> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|error| SettingsError::one(format!("SAMSPILL_SETTINGS={path}"), error.to_string()))?;
+    /// Reads it; `place` says who named it.
+    pub(super) fn read(path: &str, place: String) -> Result<Self, Mistake> {
+        let text = std::fs::read_to_string(path).map_err(|error| Mistake::new(place, error.to_string()))?;
         Self::parse(path, &text)
     }
 
-    pub(super) fn parse(path: &str, text: &str) -> Result<Self, SettingsError> {
-        let value: Option<Value> =
-            serde_saphyr::from_str(text).map_err(|error| SettingsError::one(path, error.to_string()))?;
+    pub(super) fn parse(path: &str, text: &str) -> Result<Self, Mistake> {
+        // A snippet would show the lines around a mistake, and secrets with them.
+        let options = serde_saphyr::options! { with_snippet: false };
+        let value: Option<Value> = serde_saphyr::from_str_with_options(text, options)
+            .map_err(|error| Mistake::new(path, error.to_string()))?;
         let values = match value {
             None | Some(Value::Null) => serde_json::Map::new(),
             Some(Value::Object(values)) => values,
-            Some(_) => return Err(SettingsError::one(path, "must be a mapping of names to values")),
+            Some(_) => return Err(Mistake::new(path, "must be a mapping of names to values")),
         };
         Ok(Self { path: path.to_owned(), values })
     }
 }
 
 /// Where the value of a field comes from.
-#[derive(Clone, Copy, Debug)]
-enum Source<'a> {
+#[derive(Clone, Copy)]
+pub(super) enum Source<'a> {
+    Flag(&'a str),
     Variable(&'a str),
     File(&'a str, &'a Value),
     /// Nowhere: stands in for a field that is known to be wrong, so that the rest can be looked at.
-    Sample,
+    Sample(&'static str),
+    /// Nowhere: asks what the field is.
+    Question(Question<'a>),
 }
 
 /// One field of the struct, with its value.
-#[derive(Clone, Copy, Debug)]
-struct Field<'a> {
-    name: &'static str,
-    source: Source<'a>,
+#[derive(Clone, Copy)]
+pub(super) struct Field<'a> {
+    pub(super) name: &'static str,
+    pub(super) source: Source<'a>,
 }
 
-pub(super) fn read<T: DeserializeOwned>(environment: &Environment, file: Option<&File>) -> Result<T, SettingsError> {
-    let names = field_names::<T>()?;
-    let mut mistakes = unknown_keys(names, file);
+impl<'a> Field<'a> {
+    /// The field as the strongest source has it, if one has.
+    pub(super) fn of(
+        setting: &Setting,
+        given: &Given<'a>,
+        environment: &'a Environment,
+        file: Option<&'a File>,
+    ) -> Option<Self> {
+        let name = setting.name;
+        let from_file = || file.and_then(|file| Some(Source::File(&file.path, file.values.get(name)?)));
+        let from_environment = || environment.get(&setting.variable()).map(Source::Variable).or_else(from_file);
+        given.value(name).map(Source::Flag).or_else(from_environment).map(|source| Self { name, source })
+    }
 
-    let mut fields: Vec<Field<'_>> = names.iter().filter_map(|name| field(name, environment, file)).collect();
-    for field in &mut fields {
-        if let Some(problem) = read_alone::<T>(*field) {
-            mistakes.push(Mistake { place: place(field), problem });
-            field.source = Source::Sample;
+    /// The value, if it is a text.
+    pub(super) fn text(&self) -> Option<&'a str> {
+        match self.source {
+            Source::Flag(text) | Source::Variable(text) => Some(text),
+            Source::File(_, value) => value.as_str(),
+            Source::Sample(_) | Source::Question(_) => None,
         }
     }
 
-    // Each round finds at most one field that is missing, and no field twice.
-    for _round in 0..=names.len() {
-        let error = match T::deserialize(Whole(&fields)) {
-            Ok(settings) if mistakes.is_empty() => return Ok(settings),
-            Ok(_made_of_samples) => break,
-            Err(error) => error.to_string(),
-        };
-        let Some(name) = missing(names, &error) else {
-            // The struct as a whole is wrong, or a sample was not good enough to go on.
-            if mistakes.is_empty() {
-                mistakes.push(Mistake { place: "settings".to_owned(), problem: error });
-            }
-            break;
-        };
-        mistakes.push(Mistake { place: variable(name), problem: "is missing".to_owned() });
-        fields.push(Field { name, source: Source::Sample });
-    }
-    Err(SettingsError { mistakes })
-}
-
-/// `database_url` is called `DATABASE_URL` in the environment.
-fn variable(field: &str) -> String {
-    field.to_ascii_uppercase().replace('-', "_")
-}
-
-fn field<'a>(name: &'static str, environment: &'a Environment, file: Option<&'a File>) -> Option<Field<'a>> {
-    let from_file = || file.and_then(|file| Some(Source::File(&file.path, file.values.get(name)?)));
-    let source = environment.get(&variable(name)).map(Source::Variable).or_else(from_file)?;
-    Some(Field { name, source })
-}
-
-fn place(field: &Field<'_>) -> String {
-    match field.source {
-        Source::Variable(_) | Source::Sample => variable(field.name),
-        Source::File(path, _) => format!("{path}: {}", field.name),
+    /// Where a reader finds the value.
+    pub(super) fn place(&self) -> String {
+        match self.source {
+            Source::Flag(_) => definition::flag(self.name),
+            Source::File(path, _) => format!("{path}: {}", self.name),
+            Source::Variable(_) | Source::Sample(_) | Source::Question(_) => definition::variable(self.name),
+        }
     }
 }
 
-fn unknown_keys(names: &[&str], file: Option<&File>) -> Vec<Mistake> {
-    let Some(file) = file else { return Vec::new() };
+/// Reads the fields. Those without a value are missing or have a default, which is only asked if `is_complete`: else
+/// they may have been where nobody could look.
+///
+/// # Errors
+/// All `mistakes` that were known before, and all that are found.
+pub(super) fn read<T: DeserializeOwned>(
+    settings: &[Setting],
+    fields: &[Field<'_>],
+    is_complete: bool,
+    mut mistakes: Vec<Mistake>,
+) -> Result<T, SettingsError> {
+    let mut fields = fields.to_vec();
+    for field in &mut fields {
+        if let Some(problem) = read_alone::<T>(*field) {
+            mistakes.push(Mistake::new(field.place(), problem));
+            field.source = sample::<T>(field.name);
+        }
+    }
+    let Whole { missing, outcome } = read_whole::<T>(settings, fields);
+    if is_complete {
+        mistakes.extend(missing.iter().map(|setting| is_missing(setting)));
+    }
+    match outcome {
+        Ok(values) if mistakes.is_empty() => Ok(values),
+        // The struct as a whole is wrong.
+        Err(problem) if mistakes.is_empty() => Err(SettingsError::one("settings", problem)),
+        // It is made of samples, or one of them was not good enough to go on.
+        Ok(_) | Err(_) => Err(SettingsError::wrong(mistakes)),
+    }
+}
+
+/// The settings that have no default.
+pub(super) struct Required {
+    pub(super) names: Vec<&'static str>,
+    /// Else there may be more: one of them accepts no sample.
+    pub(super) is_complete: bool,
+}
+
+pub(super) fn required<T: DeserializeOwned>(settings: &[Setting]) -> Required {
+    let Whole { missing, outcome } = read_whole::<T>(settings, Vec::new());
+    Required { names: missing.iter().map(|setting| setting.name).collect(), is_complete: outcome.is_ok() }
+}
+
+/// Keys of the file that no setting has.
+pub(super) fn unknown_keys(settings: &[Setting], file: &File) -> Vec<Mistake> {
+    let names: Vec<&str> = settings.iter().map(|setting| setting.name).collect();
     let unknown = file.values.keys().filter(|key| !names.contains(&key.as_str()));
-    let known = names.join(", ");
     unknown
-        .map(|key| Mistake {
-            place: format!("{}: {key}", file.path),
-            problem: format!("is not a setting; there are: {known}"),
+        .map(|key| {
+            let hint = match definition::closest(key, names.iter().copied()) {
+                Some(closest) => format!("did you mean `{closest}`?"),
+                None if names.is_empty() => "there are none".to_owned(),
+                None => format!("there are: {}", names.join(", ")),
+            };
+            Mistake::new(format!("{}: {key}", file.path), format!("is not a setting; {hint}"))
         })
         .collect()
 }
 
-fn missing(names: &[&'static str], error: &str) -> Option<&'static str> {
+fn is_missing(setting: &Setting) -> Mistake {
+    let Setting { name, .. } = setting;
+    let (variable, flag) = (setting.variable(), setting.flag());
+    let remedy = match setting.kind {
+        definition::Kind::Nested => format!("write `{name}` into the settings file, which {SETTINGS_FILE} names"),
+        _ => format!("set {variable}, or {flag} VALUE, or `{name}` in the settings file"),
+    };
+    Mistake::new(variable, format!("is missing: {remedy}"))
+}
+
+/// What came of reading the whole struct.
+struct Whole<'a, T> {
+    missing: Vec<&'a Setting>,
+    /// May be made of samples.
+    outcome: Result<T, String>,
+}
+
+/// Reads the struct. What is missing is noted, replaced by a sample and asked for again.
+fn read_whole<'a, T: DeserializeOwned>(settings: &'a [Setting], mut fields: Vec<Field<'_>>) -> Whole<'a, T> {
+    let mut missing = Vec::new();
+    loop {
+        let outcome = T::deserialize(Fields(&fields)).map_err(|error| error.to_string());
+        // No setting is missing twice, so this ends.
+        let next = outcome.as_ref().err().and_then(|error| named_missing(settings, error));
+        let Some(setting) = next.filter(|next| fields.iter().all(|field| field.name != next.name)) else {
+            return Whole { missing, outcome };
+        };
+        missing.push(setting);
+        fields.push(Field { name: setting.name, source: sample::<T>(setting.name) });
+    }
+}
+
+fn named_missing<'a>(settings: &'a [Setting], error: &str) -> Option<&'a Setting> {
     let name = error.strip_prefix("missing field `")?.strip_suffix('`')?;
-    names.iter().copied().find(|known| *known == name)
+    settings.iter().find(|setting| setting.name == name)
+}
+
+/// A value that the field accepts, if one is known.
+fn sample<T: DeserializeOwned>(name: &'static str) -> Source<'static> {
+    let is_accepted = |source: &Source<'static>| read_alone::<T>(Field { name, source: *source }).is_none();
+    let mut samples = sample::TEXTS.into_iter().map(Source::Sample);
+    samples.find(is_accepted).unwrap_or(Source::Sample(sample::TEXTS[0]))
 }
 
 /// Asks a struct for the names of its fields.
-fn field_names<T: DeserializeOwned>() -> Result<&'static [&'static str], SettingsError> {
+pub(super) fn field_names<T: DeserializeOwned>() -> Result<&'static [&'static str], SettingsError> {
     let mut names = None;
     // It ends in an error always: nothing is given to it.
     let _outcome = T::deserialize(Names(&mut names));
@@ -163,7 +238,7 @@ impl<'de> Deserializer<'de> for Names<'_> {
 }
 
 /// What is wrong with the value of one field.
-fn read_alone<T: DeserializeOwned>(field: Field<'_>) -> Option<String> {
+pub(super) fn read_alone<T: DeserializeOwned>(field: Field<'_>) -> Option<String> {
     let mut problem = None;
     // It ends in an error always: the rest of the struct is not given to it.
     let _outcome = T::deserialize(Alone { field, problem: &mut problem });
@@ -208,9 +283,9 @@ impl<'de> MapAccess<'de> for Alone<'_> {
 }
 
 /// The whole struct.
-struct Whole<'a>(&'a [Field<'a>]);
+struct Fields<'a>(&'a [Field<'a>]);
 
-impl<'de> Deserializer<'de> for Whole<'_> {
+impl<'de> Deserializer<'de> for Fields<'_> {
     type Error = Error;
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
@@ -227,7 +302,7 @@ impl<'de> Deserializer<'de> for Whole<'_> {
     }
 }
 
-impl<'de> MapAccess<'de> for Whole<'_> {
+impl<'de> MapAccess<'de> for Fields<'_> {
     type Error = Error;
 
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Error> {
@@ -249,16 +324,33 @@ fn key(name: &'static str) -> StrDeserializer<'static, Error> {
 
 fn value<'de, V: DeserializeSeed<'de>>(source: Source<'_>, seed: V) -> Result<V::Value, Error> {
     match source {
-        Source::Variable(text) => seed.deserialize(Text(text)),
-        Source::Sample => seed.deserialize(Sample),
+        Source::Flag(text) | Source::Variable(text) => {
+            seed.deserialize(Text(text)).map_err(|error| Error::custom(without_value(&error.to_string())))
+        }
+        Source::Sample(text) => seed.deserialize(Sample(text)),
+        Source::Question(question) => seed.deserialize(question),
         Source::File(_, value) => {
             let mut track = serde_path_to_error::Track::new();
             let deserializer = serde_path_to_error::Deserializer::new(value.clone(), &mut track);
             let outcome = seed.deserialize(deserializer);
-            outcome.map_err(|error| match track.path().to_string() {
-                path if path == "." => Error::custom(error),
-                path => Error::custom(format_args!("{path}: {error}")),
+            outcome.map_err(|error| {
+                let problem = without_value(&error.to_string());
+                match track.path().to_string() {
+                    path if path == "." => Error::custom(problem),
+                    path => Error::custom(format_args!("{path}: {problem}")),
+                }
             })
         }
     }
+}
+
+/// serde's message without the value that it quotes: where something with a secret in it is expected, it may be the
+/// secret.
+fn without_value(message: &str) -> String {
+    let parts = ["invalid type", "invalid value", "unknown variant"].into_iter().find_map(|what| {
+        let (found, expected) = message.strip_prefix(what)?.rsplit_once(", expected ")?;
+        let kind = found.split(['"', '`']).next().unwrap_or_default().trim_end();
+        Some(format!("{what}{kind}, expected {expected}"))
+    });
+    parts.unwrap_or_else(|| message.to_owned())
 }

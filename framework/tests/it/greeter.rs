@@ -59,6 +59,8 @@ impl UnaryService<String> for Greet {
             let call = Call::from_request(&request);
             match request.get_ref().as_str() {
                 "panic" => panic!("on purpose"),
+                "forever" => std::future::pending().await,
+                "timeout" => Ok(Response::new(format!("{:?}", request.metadata().get("grpc-timeout")))),
                 "" => Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "Nobody").field("value", "is empty").into()),
                 "Bob" => Err(Problem::new(StatusCode::CONFLICT, "Greeted before")
                     .kind("urn:greeter:greeted-before")
@@ -77,7 +79,11 @@ impl ServerStreamingService<String> for Count {
     type ResponseStream = Words;
     type Future = BoxFuture<'static, Result<Response<Words>, Status>>;
 
-    fn call(&mut self, _request: Request<String>) -> Self::Future {
+    fn call(&mut self, request: Request<String>) -> Self::Future {
+        if request.get_ref() == "forever" {
+            let words = stream::iter([Ok("one".to_owned())]).chain(stream::pending());
+            return Box::pin(async move { Ok(Response::new(words.boxed() as Words)) });
+        }
         let words = ["one", "two"].map(|word| Ok(word.to_owned()));
         let end = Err(Status::resource_exhausted("two is all"));
         Box::pin(async move { Ok(Response::new(stream::iter(words.into_iter().chain([end])).boxed() as Words)) })

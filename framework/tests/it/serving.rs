@@ -14,7 +14,7 @@ use crate::support::{GENEROUS, connect, parts, rest, say};
 #[tokio::test]
 async fn health_is_answered_without_the_service() {
     let server = test::Server::start(test::service("test", []), Router::new()).await;
-    for path in ["/livez", "/readyz"] {
+    for path in ["/livez", "/readyz", "/startupz"] {
         let answer = server.client().get(&test::call(), path).send().await.unwrap();
         assert_eq!(answer.status(), StatusCode::OK);
     }

@@ -6,7 +6,8 @@ use opentelemetry::trace::TraceContextExt;
 use serde_json::{Map, Value as Json};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
-use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::field::RecordFields;
+use tracing_subscriber::fmt::format::{DefaultFields, Writer};
 use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
@@ -41,13 +42,13 @@ where
     S: Subscriber + for<'a> LookupSpan<'a>,
     N: for<'a> FormatFields<'a> + 'static,
 {
-    fn format_event(&self, context: &FmtContext<'_, S, N>, mut line: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+    fn format_event(&self, _context: &FmtContext<'_, S, N>, mut line: Writer<'_>, event: &Event<'_>) -> fmt::Result {
         match self.format {
             LogFormat::Text => {
                 SystemTime.format_time(&mut line)?;
                 let metadata = event.metadata();
                 write!(line, " {:>5} {}: ", metadata.level(), metadata.target())?;
-                context.format_fields(line.by_ref(), event)?;
+                DefaultFields::new().format_fields(line.by_ref(), event)?;
                 if let Some(trace) = current() {
                     write!(line, " trace_id={}", trace.trace_id_hex())?;
                 }
@@ -55,6 +56,16 @@ where
             }
             LogFormat::Json => writeln!(line, "{}", Json::Object(object(event)?)),
         }
+    }
+}
+
+/// Lines show the fields of their event only, so those of spans are not written down, which would cost every request.
+#[derive(Debug)]
+pub(super) struct NoFields;
+
+impl<'writer> FormatFields<'writer> for NoFields {
+    fn format_fields<R: RecordFields>(&self, _writer: Writer<'writer>, _fields: R) -> fmt::Result {
+        Ok(())
     }
 }
 

@@ -14,7 +14,9 @@ mod processor;
 use std::time::Duration;
 
 use http::HeaderMap;
-use opentelemetry::trace::{SpanContext, SpanId, TraceContextExt, TraceFlags, TraceId, TraceState, TracerProvider};
+use opentelemetry::trace::{
+    FutureExt, SpanContext, SpanId, TraceContextExt, TraceFlags, TraceId, TraceState, TracerProvider,
+};
 use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider, SpanLimits};
 use tracing::level_filters::LevelFilter;
 use tracing::{Span, Subscriber};
@@ -113,6 +115,7 @@ where
     });
     let lines = tracing_subscriber::fmt::layer()
         .event_format(log::Lines::new(settings.log_format))
+        .fmt_fields(log::NoFields)
         .with_ansi(false)
         .with_writer(lines)
         .with_filter(filter);
@@ -150,6 +153,20 @@ impl Remote {
         make()
     }
 
+    /// Whether the caller's trace is not recorded: then no span is made for it.
+    pub fn is_unsampled(&self) -> bool {
+        self.0.is_some_and(|context| !context.sampled)
+    }
+
+    /// Does work for a request of which no span is made, so that its log lines name the caller's trace all the same.
+    pub fn inside<F: Future>(&self, work: F) -> impl Future<Output = F::Output> + use<F> {
+        let context = match &self.0 {
+            Some(context) => opentelemetry::Context::new().with_remote_span_context(to_opentelemetry(context)),
+            None => opentelemetry::Context::new(),
+        };
+        work.with_context(context)
+    }
+
     /// What the caller sent.
     pub fn context(&self) -> Option<TraceContext> {
         self.0
@@ -158,7 +175,16 @@ impl Remote {
 
 /// The place of a span in its trace; none where spans are not made.
 pub fn context(span: &Span) -> Option<TraceContext> {
+    if span.is_none() {
+        return None;
+    }
     from_opentelemetry(span.context().span().span_context())
+}
+
+/// Gives a span the name that was not known when it was made. A recorded `otel.name` comes too late once something is below
+/// the span.
+pub fn rename(span: &Span, name: String) {
+    span.context().span().update_name(name);
 }
 
 /// Writes the `traceparent` for a request that is sent inside of `span`, in place of any that is there.

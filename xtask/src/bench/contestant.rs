@@ -1,11 +1,13 @@
 //! A proxy that is measured: its processes, where its load goes, and what they have used.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+
+use crate::command::target;
 
 /// Where the contestants run.
 const CORE: &str = "0";
@@ -63,6 +65,11 @@ impl Drop for Contestant {
             drop(child.wait());
         }
     }
+}
+
+/// A program of the profile `dist`.
+pub(crate) fn built(name: &str) -> PathBuf {
+    target().join("dist").join(name)
 }
 
 /// Keeps a process and its threads on one core.

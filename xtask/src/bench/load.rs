@@ -46,16 +46,27 @@ fn answer(mut stream: TcpStream) -> std::io::Result<()> {
     }
 }
 
-/// Sends requests to `address` for the given time; returns how many were answered. Any other answer is an error.
-pub(crate) fn send(address: SocketAddr, host: &str, time: Duration) -> Result<u64> {
-    let is_over = Arc::new(AtomicBool::new(false));
-    let request = format!(
+/// A GET of the echo, as the proxies are asked.
+pub(crate) fn echo(host: &str) -> String {
+    format!(
         "GET /echo HTTP/1.1\r\nhost: {host}\r\nuser-agent: xtask\r\naccept: */*\r\naccept-language: en\r\n\
-         x-request-id: 7b2c\r\ntraceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00\r\n\r\n"
-    );
+         x-request-id: 7b2c\r\ntraceparent: {UNSAMPLED}\r\n\r\n"
+    )
+}
+
+/// The trace of a request of which no span is made.
+pub(crate) const UNSAMPLED: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00";
+
+/// The trace of a request of which every span is made.
+pub(crate) const SAMPLED: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+
+/// Sends a request to `address` again and again for the given time; returns how often it was answered. Any answer but a 200
+/// is an error.
+pub(crate) fn send(address: SocketAddr, request: &str, time: Duration) -> Result<u64> {
+    let is_over = Arc::new(AtomicBool::new(false));
     let clients: Vec<_> = (0..CONNECTIONS)
         .map(|_| {
-            let (is_over, request) = (Arc::clone(&is_over), request.clone());
+            let (is_over, request) = (Arc::clone(&is_over), request.to_owned());
             thread::spawn(move || client(address, request.as_bytes(), &is_over))
         })
         .collect();
@@ -81,8 +92,7 @@ fn client(address: SocketAddr, request: &[u8], is_over: &AtomicBool) -> Result<u
             let count = stream.read(&mut buffer[length..])?;
             ensure!(count > 0, "{address} closed the connection");
             length += count;
-            let head = buffer[..length].windows(4).position(|window| window == b"\r\n\r\n");
-            if head.is_some_and(|head| length >= head + 4 + BODY) {
+            if whole(&buffer[..length]).is_some_and(|whole| length >= whole) {
                 break;
             }
         }
@@ -90,4 +100,13 @@ fn client(address: SocketAddr, request: &[u8], is_over: &AtomicBool) -> Result<u
         answered += 1;
     }
     Ok(answered)
+}
+
+/// How long an answer is, once its head is there.
+fn whole(answer: &[u8]) -> Option<usize> {
+    let head = answer.windows(4).position(|window| window == b"\r\n\r\n")? + 4;
+    let name = b"content-length: ";
+    let value = answer[..head].windows(name.len()).position(|window| window.eq_ignore_ascii_case(name))? + name.len();
+    let digits = answer[value..].iter().take_while(|byte| byte.is_ascii_digit());
+    Some(head + digits.fold(0, |length, digit| length * 10 + usize::from(digit - b'0')))
 }

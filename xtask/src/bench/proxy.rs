@@ -5,13 +5,14 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 
-use super::contestant::{Contestant, LOAD_CORE, accepts, free_address, pin, start};
+use super::contestant::{Contestant, LOAD_CORE, accepts, built, free_address, pin, start};
 use super::load;
+use super::median;
 use crate::command::{cargo, command, run as run_command, target};
 use crate::peers::python_program;
 
@@ -33,7 +34,7 @@ pub(crate) fn run(rounds: usize, seconds: Duration) -> Result<()> {
     let contestants = [plain(echo, &folder)?, envoy_plain(echo, &folder)?, pair(&folder)?, envoy_pair(echo, &folder)?];
     for contestant in &contestants {
         contestant.pin()?;
-        load::send(contestant.address, contestant.host, Duration::from_millis(500))
+        load::send(contestant.address, &load::echo(contestant.host), Duration::from_millis(500))
             .with_context(|| format!("warming up {}", contestant.name))?;
     }
 
@@ -54,7 +55,7 @@ pub(crate) fn run(rounds: usize, seconds: Duration) -> Result<()> {
 
 fn turn(contestant: &Contestant, seconds: Duration) -> Result<Turn> {
     let (cpu_before, begun) = (contestant.cpu_time()?, Instant::now());
-    let answered = load::send(contestant.address, contestant.host, seconds)?;
+    let answered = load::send(contestant.address, &load::echo(contestant.host), seconds)?;
     let (cpu, took) = (contestant.cpu_time()? - cpu_before, begun.elapsed());
     let answered = u32::try_from(answered)?;
     Ok(Turn {
@@ -92,16 +93,6 @@ fn report(contestants: &[Contestant], turns: &BTreeMap<&str, Vec<Turn>>) -> Resu
         );
     }
     Ok(())
-}
-
-fn median(values: impl Iterator<Item = f64>) -> f64 {
-    let mut values: Vec<f64> = values.collect();
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
-}
-
-fn built(name: &str) -> PathBuf {
-    target().join("dist").join(name)
 }
 
 fn plain(echo: SocketAddr, folder: &Path) -> Result<Contestant> {
@@ -146,7 +137,7 @@ fn pair(folder: &Path) -> Result<Contestant> {
     let pids = sidecars(&state)?;
     let mut contestant = Contestant { name: "samspill, mTLS pair", address, host: "echo", pids, children: vec![child] };
     for _ in 0..200 {
-        if load::send(address, contestant.host, Duration::from_millis(50)).is_ok() {
+        if load::send(address, &load::echo(contestant.host), Duration::from_millis(50)).is_ok() {
             contestant.pids = sidecars(&state)?;
             return Ok(contestant);
         }

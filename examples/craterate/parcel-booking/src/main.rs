@@ -7,7 +7,7 @@ mod store;
 use std::process::ExitCode;
 
 use craterate_common::instance;
-use samspill::Service;
+use samspill::{Secret, Service};
 use serde::Deserialize;
 
 use crate::app::App;
@@ -16,8 +16,8 @@ use crate::store::Store;
 
 #[derive(Debug, Deserialize)]
 struct Settings {
-    /// Where the bookings are, `sqlite://` and a path.
-    database_url: String,
+    /// Where the bookings are: `sqlite://` and a path, or `postgres://…`.
+    database_url: Secret<String>,
     /// Our name among the copies, set by the runtime.
     samspill_instance: Option<String>,
 }
@@ -25,7 +25,7 @@ struct Settings {
 fn main() -> ExitCode {
     Service::new("parcel-booking").run(async |service: Service| -> Result<(), samspill::Error> {
         let settings: Settings = service.settings()?;
-        let store = Store::open(&settings.database_url).await?;
+        let store = Store::open(settings.database_url.expose()).await?;
         let services = Services::of(&service);
         let app = App { store: store.clone(), services: services.clone() };
         let router = instance::named(app::router(app), settings.samspill_instance.as_deref());

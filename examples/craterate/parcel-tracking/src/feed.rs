@@ -1,6 +1,6 @@
 //! Tells watchers that something was appended, by this replica or by another.
 //!
-//! The replicas share a file and nothing else, so each looks at its last event at short intervals: one small query,
+//! The replicas share a database and nothing else, so each looks at its last event at short intervals: one small query,
 //! whatever the number of watchers, and none when nobody watches.
 
 use std::convert::Infallible;

@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use craterate_common::instance;
 use parcel_tracking_api::DESCRIPTORS;
 use parcel_tracking_api::v1::tracking_server::TrackingServer;
-use samspill::Service;
+use samspill::{Secret, Service};
 use serde::Deserialize;
 
 use crate::feed::Feed;
@@ -19,8 +19,8 @@ use crate::store::Store;
 
 #[derive(Debug, Deserialize)]
 struct Settings {
-    /// Where the parcels are, `sqlite://` and a path.
-    database_url: String,
+    /// Where the parcels are: `sqlite://` and a path, or `postgres://…`.
+    database_url: Secret<String>,
     /// Our name among the copies, set by the runtime.
     samspill_instance: Option<String>,
 }
@@ -28,7 +28,7 @@ struct Settings {
 fn main() -> ExitCode {
     Service::new("parcel-tracking").run(async |service: Service| -> Result<(), samspill::Error> {
         let settings: Settings = service.settings()?;
-        let store = Store::open(&settings.database_url).await?;
+        let store = Store::open(settings.database_url.expose()).await?;
         let feed = Feed::new();
         let instance = settings.samspill_instance.as_deref();
         let server = TrackingServer::new(Server::new(store.clone(), feed.clone(), instance));

@@ -1,8 +1,15 @@
 //! Parcels and their events, in the database.
 
-use craterate_storage::{Database, OpenError, StorageError, integer};
+use craterate_storage::{Database, Migrations, OpenError, StorageError, is_text, unsigned};
 use parcel_tracking_api::{Event, EventType, Parcel};
-use sqlx::{Executor, Sqlite};
+use sqlx::{Any, Executor};
+
+/// How the tables are made.
+const MIGRATIONS: Migrations = Migrations {
+    service: "parcel-tracking",
+    sqlite: &[include_str!("../migrations/sqlite/1.sql")],
+    postgres: &[include_str!("../migrations/postgres/1.sql")],
+};
 
 /// Where parcels are kept; cheap to clone.
 #[derive(Clone, Debug)]
@@ -41,8 +48,7 @@ pub(crate) enum Append {
 
 impl Store {
     pub(crate) async fn open(url: &str) -> Result<Self, OpenError> {
-        let database = Database::open(url, &[include_str!("../migrations/1.sql")]).await?;
-        Ok(Self { database })
+        Ok(Self { database: Database::open(url, MIGRATIONS).await? })
     }
 
     /// For the end of the process.
@@ -50,16 +56,17 @@ impl Store {
         self.database.close().await;
     }
 
-    /// Registers a parcel, once.
+    /// Registers a parcel, once. The insert waits for another one of this id, and what is read after it is what there is,
+    /// whoever was faster.
     pub(crate) async fn create(&self, new: &NewParcel) -> Result<Create, StorageError> {
         let mut transaction = self.database.begin().await?;
         sqlx::query(
-            "INSERT INTO parcels (id, origin, destination, grams) VALUES (?, ?, ?, ?) ON CONFLICT (id) DO NOTHING",
+            "INSERT INTO parcels (id, origin, destination, grams) VALUES ($1, $2, $3, $4) ON CONFLICT (id) DO NOTHING",
         )
         .bind(&new.id)
         .bind(&new.from)
         .bind(&new.to)
-        .bind(new.grams)
+        .bind(i64::from(new.grams))
         .execute(&mut *transaction)
         .await?;
         let parcel = parcel(&mut *transaction, &new.id).await?;
@@ -70,13 +77,20 @@ impl Store {
     }
 
     /// Adds an event at the end of a parcel's story.
+    ///
+    /// Events are added one after another: those of one parcel because their numbers must be without gaps and nothing
+    /// follows the delivery, and those of all parcels because [`last_event`](Self::last_event) must grow when one can be
+    /// read. Side by side on PostgreSQL, the one with the smaller number may commit last, and no watcher would be told.
     pub(crate) async fn append(&self, id: &str, kind: EventType, place: &str) -> Result<Append, StorageError> {
-        let mut transaction = self.database.begin().await?;
+        if !is_text(id) {
+            return Ok(Append::NoParcel);
+        }
+        let mut transaction = self.database.begin_exclusive("events").await?;
         if parcel(&mut *transaction, id).await?.is_none() {
             return Ok(Append::NoParcel);
         }
-        let last: Option<(u64, String)> =
-            sqlx::query_as("SELECT sequence, type FROM events WHERE parcel_id = ? ORDER BY sequence DESC LIMIT 1")
+        let last: Option<(i64, String)> =
+            sqlx::query_as("SELECT sequence, type FROM events WHERE parcel_id = $1 ORDER BY sequence DESC LIMIT 1")
                 .bind(id)
                 .fetch_optional(&mut *transaction)
                 .await?;
@@ -85,20 +99,23 @@ impl Store {
         }
         let sequence = last.map_or(1, |(sequence, _)| sequence + 1);
         let at: String = sqlx::query_scalar(
-            "INSERT INTO events (parcel_id, sequence, type, place) VALUES (?, ?, ?, ?) RETURNING at",
+            "INSERT INTO events (parcel_id, sequence, type, place) VALUES ($1, $2, $3, $4) RETURNING at",
         )
         .bind(id)
-        .bind(integer(sequence))
+        .bind(sequence)
         .bind(kind.name())
         .bind(place)
         .fetch_one(&mut *transaction)
         .await?;
         transaction.commit().await?;
-        Ok(Append::Added(Event { sequence, kind, place: place.to_owned(), at }))
+        Ok(Append::Added(Event { sequence: unsigned(sequence)?, kind, place: place.to_owned(), at }))
     }
 
     /// A parcel and all its events.
     pub(crate) async fn get(&self, id: &str) -> Result<Option<Parcel>, StorageError> {
+        if !is_text(id) {
+            return Ok(None);
+        }
         let Some(parcel) = parcel(self.database.readers(), id).await? else { return Ok(None) };
         let events = self.events_after(id, 0).await?;
         Ok(Some(with_events(parcel, events)))
@@ -115,37 +132,40 @@ impl Store {
     }
 }
 
-async fn parcel(on: impl Executor<'_, Database = Sqlite>, id: &str) -> Result<Option<Parcel>, StorageError> {
-    let row: Option<(String, String, u32)> =
-        sqlx::query_as("SELECT origin, destination, grams FROM parcels WHERE id = ?")
+async fn parcel(on: impl Executor<'_, Database = Any>, id: &str) -> Result<Option<Parcel>, StorageError> {
+    let row: Option<(String, String, i64)> =
+        sqlx::query_as("SELECT origin, destination, grams FROM parcels WHERE id = $1")
             .bind(id)
             .fetch_optional(on)
             .await?;
-    Ok(row.map(|(from, to, grams)| {
-        let status = "registered".to_owned();
-        Parcel { id: id.to_owned(), from, to, grams, status, events: Vec::new() }
-    }))
+    let Some((from, to, grams)) = row else { return Ok(None) };
+    let status = "registered".to_owned();
+    Ok(Some(Parcel { id: id.to_owned(), from, to, grams: unsigned(grams)?, status, events: Vec::new() }))
 }
 
 async fn events_after(
-    on: impl Executor<'_, Database = Sqlite>,
+    on: impl Executor<'_, Database = Any>,
     id: &str,
     sequence: u64,
 ) -> Result<Vec<Event>, StorageError> {
-    let rows: Vec<(u64, String, String, String)> = sqlx::query_as(
-        "SELECT sequence, type, place, at FROM events WHERE parcel_id = ? AND sequence > ? ORDER BY sequence",
+    let rows: Vec<(i64, String, String, String)> = sqlx::query_as(
+        "SELECT sequence, type, place, at FROM events WHERE parcel_id = $1 AND sequence > $2 ORDER BY sequence",
     )
     .bind(id)
-    .bind(integer(sequence))
+    .bind(i64::try_from(sequence).unwrap_or(i64::MAX)) // no event has a larger number
     .fetch_all(on)
     .await?;
-    let event = |(sequence, kind, place, at): (u64, String, String, String)| {
-        EventType::from_name(&kind).map(|kind| Event { sequence, kind, place, at })
+    let event = |(sequence, kind, place, at): (i64, String, String, String)| {
+        let kind = EventType::from_name(&kind)?;
+        Some(unsigned(sequence).map(|sequence| Event { sequence, kind, place, at }))
     };
-    Ok(rows.into_iter().filter_map(event).collect())
+    rows.into_iter().filter_map(event).collect()
 }
 
 fn with_events(parcel: Parcel, events: Vec<Event>) -> Parcel {
     let status = events.last().map_or(parcel.status, |event| event.kind.name().to_owned());
     Parcel { status, events, ..parcel }
 }
+
+#[cfg(test)]
+mod tests;

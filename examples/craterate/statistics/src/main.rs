@@ -6,15 +6,15 @@ mod store;
 use std::process::ExitCode;
 
 use craterate_common::instance;
-use samspill::Service;
+use samspill::{Secret, Service};
 use serde::Deserialize;
 
 use crate::store::Store;
 
 #[derive(Debug, Deserialize)]
 struct Settings {
-    /// Where the counts are, `sqlite://` and a path.
-    database_url: String,
+    /// Where the counts are: `sqlite://` and a path, or `postgres://…`.
+    database_url: Secret<String>,
     /// Our name among the copies, set by the runtime.
     samspill_instance: Option<String>,
 }
@@ -22,7 +22,7 @@ struct Settings {
 fn main() -> ExitCode {
     Service::new("statistics").run(async |service: Service| -> Result<(), samspill::Error> {
         let settings: Settings = service.settings()?;
-        let store = Store::open(&settings.database_url).await?;
+        let store = Store::open(settings.database_url.expose()).await?;
         let router = instance::named(app::router(store.clone()), settings.samspill_instance.as_deref());
         let served = service.serve(router).await;
         store.close().await;

@@ -2,10 +2,22 @@
 
 use serde::de::value::{Error, MapDeserializer, SeqDeserializer};
 use serde::de::{Deserializer, Error as _, IntoDeserializer, Visitor};
+use serde::forward_to_deserialize_any;
 
-/// Gives each type something that it is likely to accept.
+/// What texts are often read as: a number, an address, a URL, a duration, a UUID, a time.
+pub(super) const TEXTS: [&str; 7] = [
+    "1",
+    "127.0.0.1:1",
+    "127.0.0.1",
+    "http://localhost/",
+    "1s",
+    "00000000-0000-4000-8000-000000000000",
+    "2000-01-01T00:00:00Z",
+];
+
+/// Gives each type something that it is likely to accept: this text where it wants one.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Sample;
+pub(super) struct Sample(pub(super) &'static str);
 
 impl IntoDeserializer<'_, Error> for Sample {
     type Deserializer = Self;
@@ -41,23 +53,26 @@ impl<'de> Deserializer<'de> for Sample {
         deserialize_f32() => visit_f64(1.0);
         deserialize_f64() => visit_f64(1.0);
         deserialize_char() => visit_char('1');
-        deserialize_str() => visit_str("1");
-        deserialize_string() => visit_str("1");
-        deserialize_any() => visit_str("1");
-        deserialize_identifier() => visit_str("1");
         deserialize_bytes() => visit_bytes(b"1");
         deserialize_byte_buf() => visit_bytes(b"1");
         deserialize_option() => visit_none();
         deserialize_unit() => visit_unit();
         deserialize_ignored_any() => visit_unit();
         deserialize_unit_struct(&'static str) => visit_unit();
-        deserialize_newtype_struct(&'static str) => visit_newtype_struct(Sample);
         deserialize_seq() => visit_seq(SeqDeserializer::<_, Error>::new(std::iter::empty::<Sample>()));
         deserialize_map() => visit_map(MapDeserializer::<_, Error>::new(std::iter::empty::<(&str, Sample)>()));
     }
 
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        visitor.visit_str(self.0)
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(self, _name: &'static str, visitor: V) -> Result<V::Value, Error> {
+        visitor.visit_newtype_struct(self)
+    }
+
     fn deserialize_tuple<V: Visitor<'de>>(self, length: usize, visitor: V) -> Result<V::Value, Error> {
-        visitor.visit_seq(SeqDeserializer::new(std::iter::repeat_n(Self, length)))
+        visitor.visit_seq(SeqDeserializer::new(std::iter::repeat_n(self, length)))
     }
 
     fn deserialize_tuple_struct<V: Visitor<'de>>(
@@ -75,7 +90,7 @@ impl<'de> Deserializer<'de> for Sample {
         fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Error> {
-        visitor.visit_map(MapDeserializer::new(fields.iter().map(|field| (*field, Self))))
+        visitor.visit_map(MapDeserializer::new(fields.iter().map(move |field| (*field, self))))
     }
 
     fn deserialize_enum<V: Visitor<'de>>(
@@ -89,4 +104,6 @@ impl<'de> Deserializer<'de> for Sample {
             None => Err(Error::custom("it has no value")),
         }
     }
+
+    forward_to_deserialize_any! { str string identifier }
 }

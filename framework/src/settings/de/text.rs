@@ -1,10 +1,10 @@
-//! The value of a variable: always a text, read as what the field wants.
+//! The value of a variable or a flag: always a text, read as what the field wants.
 
 use serde::de::value::Error;
 use serde::de::{Deserializer, Error as _, IntoDeserializer, Visitor};
 use serde::forward_to_deserialize_any;
 
-/// The text of a variable.
+/// The text of a variable or a flag.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Text<'a>(pub(super) &'a str);
 
@@ -22,7 +22,7 @@ macro_rules! numbers {
 macro_rules! nested {
     ($($method:ident($($argument:ty),*);)*) => {$(
         fn $method<V: Visitor<'de>>(self, $(_: $argument,)* _visitor: V) -> Result<V::Value, Error> {
-            Err(Error::custom("is more than one value: write it into the file that SAMSPILL_SETTINGS names"))
+            Err(Error::custom("is more than one value: write it into the settings file, which SAMSPILL_SETTINGS or --settings names"))
         }
     )*};
 }

@@ -1,0 +1,4 @@
+CREATE TABLE counts (
+  type TEXT PRIMARY KEY,
+  count BIGINT NOT NULL
+);
