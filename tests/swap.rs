@@ -8,6 +8,7 @@ use std::time::Duration;
 use http::{Request, StatusCode};
 use samspill_testkit::wait_until;
 use serde_json::{Value, json};
+use sqlx::sqlite::{SqliteConnectOptions, SqlitePool};
 
 use crate::load::Load;
 use crate::mesh::Mesh;
@@ -150,6 +151,27 @@ async fn both_refuse_alike() {
         let counts = web::get(program.address, "/v1/counts").await.unwrap();
         assert_eq!(counts.json(), json!({"order-attempt": 0}));
         assert_eq!(program.end().await, Some(0));
+    }
+}
+
+#[tokio::test]
+async fn both_tell_to_try_again_when_the_database_is_busy() {
+    let folder = tempfile::tempdir().unwrap();
+    let rust = Program::start(Language::Rust, folder.path()).await;
+    let python = Program::start(Language::Python, folder.path()).await;
+    let options = SqliteConnectOptions::new().filename(folder.path().join("statistics.db"));
+    let pool = SqlitePool::connect_with(options).await.unwrap();
+    let lock = pool.begin_with("BEGIN IMMEDIATE").await.unwrap();
+    let event = json!({"type": "order-attempt"});
+    let (by_rust, by_python) =
+        tokio::join!(web::post(rust.address, "/v1/events", &event), web::post(python.address, "/v1/events", &event));
+    let (by_rust, by_python) = (by_rust.unwrap(), by_python.unwrap());
+    assert_eq!(by_rust.status, StatusCode::SERVICE_UNAVAILABLE, "{by_rust:?}");
+    assert_eq!(essence(&by_python), essence(&by_rust), "{by_python:?}");
+    drop(lock);
+    for program in [rust, python] {
+        let reply = web::post(program.address, "/v1/events", &event).await.unwrap();
+        assert_eq!(reply.status, StatusCode::ACCEPTED, "{reply:?}");
     }
 }
 

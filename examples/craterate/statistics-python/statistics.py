@@ -51,6 +51,11 @@ def wrong_field(field, detail):
     return Problem(422, "The body is not as expected", errors=[{"field": field, "detail": detail}])
 
 
+def is_busy(error):
+    """Whether another connection has held the database's lock for too long. The last byte is SQLite's primary code."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
+
+
 class Store:
     """The counts, in the SQLite file that all copies share, whichever language they are written in."""
 
@@ -76,7 +81,7 @@ class Store:
                 self.database.execute("PRAGMA journal_mode = WAL")
                 break
             except sqlite3.OperationalError as error:
-                if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                if not is_busy(error) or time.monotonic() > deadline:
                     raise
                 time.sleep(0.02)
         self.database.execute("PRAGMA synchronous = FULL")
@@ -116,9 +121,12 @@ def read_event(headers, body):
         raise Problem(413)
 
     def members(pairs):
-        if len(dict(pairs)) < len(pairs):
-            raise wrong_field(".", "has a member twice")
-        return dict(pairs)
+        event = {}
+        for name, value in pairs:
+            if name in event:
+                raise wrong_field(name, "is there twice")
+            event[name] = value
+        return event
 
     def no_number(text):
         raise ValueError(f"{text} is no JSON")
@@ -179,9 +187,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.send_problem(problem, trace and trace[1])
         except OSError:
             raise  # the caller is gone
-        except Exception:
+        except Exception as error:
             traceback.print_exc()
-            self.send_problem(Problem(500), trace and trace[1])
+            # A busy database is worth another try.
+            self.send_problem(Problem(503 if is_busy(error) else 500), trace and trace[1])
 
     do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = do_TRACE = answer
 
