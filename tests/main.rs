@@ -15,11 +15,13 @@ mod mesh;
 mod web;
 
 mod booking;
+mod guides;
 mod identity;
 mod kill;
 mod lecture;
 mod proxy;
 mod scale;
+mod swap;
 mod trace;
 mod watch;
 

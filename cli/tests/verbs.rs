@@ -125,6 +125,37 @@ fn a_mesh_is_started_looked_at_and_stopped() {
 }
 
 #[tokio::test]
+async fn what_has_no_replicas_is_shown_and_can_be_scaled() {
+    let folder = folder();
+    let none = DEPLOYMENT.replace("replicas: 2", "replicas: 0").replace("sleeper:7", "sleeper:8");
+    let none = none.replace("{name: sleeper}", "{name: resting}").replace("app: sleeper", "app: resting");
+    fs::write(folder.path().join("app/b.yaml"), none).unwrap();
+    let _running = Running(folder.path());
+    let run = |args: &[&str]| samspill(folder.path(), args);
+    let up = run(&["up", "app", "--detach", "--http-port", "0"]);
+    assert_eq!(up.code, 0, "{}", up.stderr);
+    assert!(up.stdout.contains("resting   8         0/0     -           -\n"), "{}", up.stdout);
+    assert!(up.stdout.contains("sleeper   7         2/2     -           -\n"), "{}", up.stdout);
+
+    let ready = || {
+        let instances = run(&["get", "instances"]).stdout;
+        let names = instances.lines().filter(|line| line.contains(" yes ")).filter_map(|line| line.split(' ').next());
+        names.map(str::to_owned).collect::<Vec<String>>()
+    };
+    assert_eq!(ready(), ["sleeper", "sleeper"]);
+    assert_eq!(run(&["scale", "resting", "--replicas", "1"]).code, 0);
+    wait_until("one more runs", async || ready() == ["resting", "sleeper", "sleeper"]).await;
+    let scale = run(&["scale", "sleeper", "--replicas", "0"]);
+    assert_eq!(
+        (scale.code, scale.stderr.as_str()),
+        (0, "default/sleeper shall have 0 instances, until the next `samspill up`\n")
+    );
+    wait_until("the others are gone", async || ready() == ["resting"]).await;
+    assert_eq!(run(&["scale", "resting", "--replicas", "0"]).code, 0);
+    wait_until("nothing runs", async || ready().is_empty()).await;
+}
+
+#[tokio::test]
 async fn kill_9_of_the_daemon_leaves_no_process() {
     let folder = folder();
     // Each copy has a helper, and says its number.

@@ -1,6 +1,6 @@
 //! The ready screen: what runs, and lines to copy.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use samspill_model::intent::{EdgeRoute, Intent, PathMatch};
 use samspill_model::name::WorkloadName;
@@ -49,15 +49,20 @@ pub(super) fn screen(launch: &Launch, view: &StatusView, stop: Stop, width: usiz
 }
 
 fn services(intent: &Intent, view: &StatusView, width: usize) -> String {
-    let mut by_workload: BTreeMap<WorkloadName, Vec<&InstanceView>> = BTreeMap::new();
+    // Also what has no copy yet: it can be scaled.
+    let mut by_workload: BTreeMap<WorkloadName, Vec<&InstanceView>> =
+        intent.workloads.iter().map(|workload| (workload.name.clone(), Vec::new())).collect();
     for instance in &view.instances {
         by_workload.entry(WorkloadName::new(&instance.namespace, &instance.service)).or_default().push(instance);
     }
     let none = || "-".to_owned();
     let row = |(name, instances): (&WorkloadName, &Vec<&InstanceView>)| {
         let ready = instances.iter().filter(|instance| instance.ready).count();
-        let versions: std::collections::BTreeSet<&str> =
-            instances.iter().map(|instance| instance.version.as_str()).collect();
+        let mut versions: BTreeSet<&str> = instances.iter().map(|instance| instance.version.as_str()).collect();
+        if versions.is_empty() {
+            let of_files = intent.workloads.iter().filter(|workload| workload.name == *name);
+            versions.extend(of_files.map(|workload| workload.version.as_str()));
+        }
         let addresses = instances.iter().filter_map(|instance| instance.address).map(|address| address.to_string());
         vec![
             name.name.clone(),

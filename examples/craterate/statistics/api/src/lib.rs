@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use samspill::contract::Accepted;
+use samspill::contract::{Accepted, ApiFailure, Conformance};
 use samspill::extract::Json;
-use samspill::{Call, Problem};
+use samspill::{Call, CallError, Client, Problem, test};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -51,6 +51,32 @@ impl EventType {
 
 /// Every type with its count, `{"order-attempt":12}`.
 pub type Counts = BTreeMap<EventType, u64>;
+
+/// How often the suite records each type.
+const RECORDED: u64 = 3;
+
+/// Tries the contract on what serves at a base URL, in whatever language it is written: each operation against its document,
+/// and what they mean together. It records events, so nobody else may while it runs.
+pub async fn conformance(base_url: &str) -> Conformance {
+    let statistics = StatisticsClient::from(Client::at(base_url));
+    let suite = StatisticsApi::conformance(base_url).await;
+    suite.check("what was recorded is counted, and nothing else is", recorded_is_counted(&statistics)).await
+}
+
+async fn recorded_is_counted(statistics: &StatisticsClient) -> Result<(), String> {
+    let call = test::call();
+    let told = |failure: ApiFailure<Problem>| CallError::from(failure).to_string();
+    let before = statistics.counts(&call).await.map_err(told)?;
+    for kind in EventType::ALL {
+        for _ in 0..RECORDED {
+            statistics.record(&call, EventRequest { kind }).await.map_err(told)?;
+        }
+    }
+    let after = statistics.counts(&call).await.map_err(told)?;
+    let count = |kind| before.get(&kind).copied().unwrap_or_default();
+    let expected: Counts = EventType::ALL.into_iter().map(|kind| (kind, count(kind) + RECORDED)).collect();
+    if after == expected { Ok(()) } else { Err(format!("it counts {after:?}, not {expected:?}")) }
+}
 
 #[cfg(test)]
 mod tests {

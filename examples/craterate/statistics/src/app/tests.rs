@@ -54,3 +54,12 @@ async fn an_unknown_type_is_refused_and_not_counted() {
     assert_eq!(problem["errors"][0]["field"], "type");
     assert_eq!(ask(&app, Method::GET, "/v1/counts", "").await.1, json!({"order-attempt": 0}));
 }
+
+#[tokio::test]
+async fn the_contract_is_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(&format!("sqlite://{}/statistics.db", folder.path().display())).await.unwrap();
+    let server = samspill::test::Server::start(samspill::test::service("statistics", []), router(store)).await;
+    statistics_api::conformance(&server.url("")).await.assert_kept();
+    server.stop().await;
+}
