@@ -22,7 +22,7 @@ pub use openapi::{Dialect, Document, OperationDocument};
 pub use reply::{Accepted, Created, NoContent, Reply};
 pub use router::ApiRouter;
 
-pub(crate) use versions::{Refused, Versions, stated_by_header, vary};
+pub(crate) use versions::{Refused, Versions, by_header, vary};
 
 /// What the macros' code needs and nobody writes by hand.
 #[doc(hidden)]

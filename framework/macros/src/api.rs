@@ -3,7 +3,7 @@
 mod expand;
 mod parse;
 
-pub(crate) use parse::docs;
+pub(crate) use parse::{Mistakes, docs};
 
 use proc_macro2::{Span, TokenStream};
 use syn::{Attribute, Ident, LitStr, Result, Type, Visibility};

@@ -1,12 +1,13 @@
 //! `#[derive(ApiError)]`: an enum becomes problems, and problems become the enum again.
 
-use proc_macro2::{Span, TokenStream};
+use proc_macro2::TokenStream;
 use quote::{format_ident, quote, quote_spanned};
+use syn::ext::IdentExt;
 use syn::parse::ParseStream;
 use syn::spanned::Spanned;
 use syn::{Attribute, Data, DeriveInput, Error, Fields, Ident, LitInt, LitStr, Result, Token, Variant, parenthesized};
 
-use crate::api::docs;
+use crate::api::{Mistakes, docs};
 
 const HELP: &str =
     "write `#[problem(status = 422, title = \"Destination is not served\")]`, or `#[problem(transparent)]`";
@@ -51,26 +52,32 @@ pub(crate) fn derive(item: TokenStream) -> Result<TokenStream> {
             "an API's error has no type parameters: what goes over the wire has one shape",
         ));
     }
-    let mut kinds = Vec::new();
-    let mut mistakes: Option<Error> = None;
+    if data.variants.is_empty() {
+        let message = format!("`{}` has no variants: name at least one thing that can be wrong", input.ident);
+        return Err(Error::new(input.ident.span(), message));
+    }
+    let mut mistakes = Mistakes::default();
+    let mut kinds: Vec<Kind> = Vec::new();
     for variant in &data.variants {
         match kind(variant) {
             Ok(kind) => kinds.push(kind),
-            Err(error) => match &mut mistakes {
-                Some(all) => all.combine(error),
-                none => *none = Some(error),
-            },
+            Err(error) => mistakes.note(error),
         }
     }
     if let Some(second) = kinds.iter().filter(|kind| matches!(kind.shape, Shape::Transparent)).nth(1) {
-        let error =
-            Error::new(second.ident.span(), "only one variant can be transparent: which one would a problem become?");
-        mistakes.get_or_insert_with(|| error.clone()).combine(error);
+        let message = format!("`{}` is a second transparent variant: which one would a problem become?", second.ident);
+        mistakes.add(second.ident.span(), message);
     }
-    match mistakes {
-        Some(error) => Err(error),
-        None => Ok(expand(&input.ident, &kinds)),
+    for (index, later) in kinds.iter().enumerate() {
+        let Shape::Own { uri, .. } = &later.shape else { continue };
+        let is_same = |earlier: &&Kind| matches!(&earlier.shape, Shape::Own { uri: other, .. } if other == uri);
+        if let Some(earlier) = kinds[..index].iter().find(is_same) {
+            let message =
+                format!("`{}` is a problem of type \"{uri}\" already: which one would it become?", earlier.ident);
+            mistakes.add(later.ident.span(), message);
+        }
     }
+    mistakes.none().map(|()| expand(&input.ident, &kinds))
 }
 
 fn kind(variant: &Variant) -> Result<Kind> {
@@ -98,10 +105,10 @@ fn kind(variant: &Variant) -> Result<Kind> {
                     return Err(Error::new(fields.span(), message));
                 }
             };
-            if let Some(taken) = fields.iter().find(|field| RESERVED.contains(&field.to_string().as_str())) {
+            if let Some(taken) = fields.iter().find(|field| RESERVED.contains(&field.unraw().to_string().as_str())) {
                 return Err(Error::new(
                     taken.span(),
-                    format!("`{taken}` is a member of every problem; call it something else"),
+                    format!("`{}` is a member of every problem; call it something else", taken.unraw()),
                 ));
             }
             let own = || format!("urn:samspill:problem:{}", kebab(&name.to_string()));
@@ -168,7 +175,7 @@ fn arguments(attribute: &Attribute) -> Result<Arguments> {
                 input.parse::<Token![,]>()?;
             }
         }
-        let missing = |what| Error::new(Span::call_site(), format!("the {what} is missing; {HELP}"));
+        let missing = |what| Error::new(attribute.span(), format!("the {what} is missing; {HELP}"));
         let status = status.ok_or_else(|| missing("status"))?;
         let title = title.ok_or_else(|| missing("title"))?;
         Ok(Arguments::Own(Said { status, title, uri, detail, field, retry_after_s }))
@@ -286,7 +293,7 @@ fn into_problem(kind: &Kind) -> TokenStream {
     let field = field.as_ref().map(|(name, text)| quote! { .field(#name, ::std::format!(#text)) });
     let retry = retry_after_s.map(|seconds| quote! { .retry_after(::core::time::Duration::from_secs(#seconds)) });
     let members = fields.iter().map(|field| {
-        let name = field.to_string();
+        let name = field.unraw().to_string();
         quote_spanned! { field.span() => .member(#name, ::samspill::contract::to_member(&#field)) }
     });
     quote! {
@@ -313,7 +320,7 @@ fn from_problem(kind: &Kind) -> Option<TokenStream> {
             }
         });
     }
-    let names = fields.iter().map(ToString::to_string);
+    let names = fields.iter().map(|field| field.unraw().to_string());
     let values: Vec<_> = fields.iter().map(|field| format_ident!("member_{field}")).collect();
     Some(quote! {
         if problem.kind_uri() == #uri {

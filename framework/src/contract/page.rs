@@ -9,9 +9,9 @@ use super::api::Api;
 use super::openapi::Dialect;
 use crate::Problem;
 
-/// A document, as JSON.
-pub(super) fn json(api: &Api, version: u32, dialect: Dialect) -> Response {
-    match api.openapi(version, dialect) {
+/// A document, as JSON. `root` is the API's, relative to the document, which may be anywhere behind an edge.
+pub(super) fn json(api: &Api, version: u32, dialect: Dialect, root: &str) -> Response {
+    match api.openapi(version, dialect).map(|document| document.with_server(root)) {
         Some(document) => ([(header::CONTENT_TYPE, "application/json")], document.to_string()).into_response(),
         None => Problem::from(StatusCode::NOT_FOUND).into_response(),
     }

@@ -3,7 +3,7 @@
 //! A version is part of the path, `/v2/quotes`, or a header, `/quotes` with `api-version: 2`. The header's form is
 //! rewritten to the path's before anything is routed, so that everything behind it knows one form only.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::{Duration, SystemTime};
 
@@ -29,13 +29,11 @@ pub(super) fn path(version: u32, path: &str) -> String {
     if path == "/" { format!("/v{version}") } else { format!("/v{version}{path}") }
 }
 
-/// The paths of all contracts of a service, without their versions, and the versions that have each.
+/// The paths of all contracts of a service, without their versions: those of each version.
 #[derive(Debug, Default)]
-pub(crate) struct Versions {
-    paths: matchit::Router<Vec<u32>>,
-}
+pub(crate) struct Versions(BTreeMap<u32, matchit::Router<()>>);
 
-/// A path of which the parameters have no names of their own: two versions may call them differently.
+/// A path of which the parameters have no names of their own: two contracts may call them differently.
 fn numbered(path: &str) -> String {
     let part = |(index, segment): (usize, &str)| match segment.starts_with('{') {
         true => format!("{{{index}}}"),
@@ -44,26 +42,25 @@ fn numbered(path: &str) -> String {
     path.split('/').enumerate().map(part).collect::<Vec<_>>().join("/")
 }
 
-/// Why a request reaches no handler: its version does not exist, or it names none.
+/// Why a request means no operation: its version does not exist, or it names none. An ordinary route of that path answers
+/// all the same.
 #[derive(Clone, Debug)]
 pub(crate) struct Refused(pub(crate) Problem);
 
-/// The request said its version in a header.
+/// The answer depends on the header `api-version`; the version, if there is one.
 #[derive(Clone, Copy, Debug)]
-struct ByHeader(u32);
+pub(crate) struct ByHeader(Option<u32>);
 
 impl Versions {
     pub(crate) fn of(apis: &[&'static Api]) -> Self {
-        let mut all: BTreeMap<String, BTreeSet<u32>> = BTreeMap::new();
+        let mut all: BTreeMap<u32, matchit::Router<()>> = BTreeMap::new();
         for operation in apis.iter().flat_map(|api| api.operations()) {
-            all.entry(numbered(operation.path)).or_default().extend(operation.versions());
+            for version in operation.versions() {
+                // A path with a second verb is there already.
+                let _known = all.entry(version).or_default().insert(numbered(operation.path), ());
+            }
         }
-        let mut paths = matchit::Router::new();
-        for (path, versions) in all {
-            let inserted = paths.insert(path, versions.into_iter().collect());
-            debug_assert!(inserted.is_ok(), "because axum has taken the same paths");
-        }
-        Self { paths }
+        Self(all)
     }
 
     /// Rewrites the header's form to the path's. A request of which the version does not exist gets [`Refused`] as an
@@ -77,36 +74,54 @@ impl Versions {
     fn try_dispatch(&self, request: &mut Request) -> Result<(), Problem> {
         let path = request.uri().path();
         if let Some((version, rest)) = split(path) {
-            return match self.paths.at(rest) {
-                Ok(known) if !version.is_some_and(|version| known.value.contains(&version)) => {
-                    Err(unsupported(StatusCode::NOT_FOUND, known.value))
-                }
-                _ => Ok(()),
-            };
+            if version.is_some_and(|version| self.has(version, rest)) {
+                return Ok(());
+            }
+            let supported = self.supported(rest);
+            return if supported.is_empty() { Ok(()) } else { Err(unsupported(StatusCode::NOT_FOUND, &supported)) };
         }
-        let Ok(known) = self.paths.at(path) else { return Ok(()) };
-        let version = stated(request.headers(), known.value)?;
-        let mut parts = request.uri().clone().into_parts();
-        let query = request.uri().query().map(|query| format!("?{query}")).unwrap_or_default();
-        let versioned = format!("{}{query}", self::path(version, path));
-        parts.path_and_query = PathAndQuery::try_from(versioned).ok();
-        if let Ok(uri) = Uri::from_parts(parts) {
-            *request.uri_mut() = uri;
+        let supported = self.supported(path);
+        if supported.is_empty() {
+            return Ok(());
         }
-        request.extensions_mut().insert(ByHeader(version));
-        Ok(())
+        let stated = stated(request.headers(), &supported);
+        if let Ok(version) = stated {
+            *request.uri_mut() = versioned(request.uri(), version);
+        }
+        request.extensions_mut().insert(ByHeader(stated.as_ref().ok().copied()));
+        stated.map(|_version| ())
+    }
+
+    fn has(&self, version: u32, path: &str) -> bool {
+        self.0.get(&version).is_some_and(|paths| paths.at(path).is_ok())
+    }
+
+    /// The versions that have a path, the oldest first.
+    fn supported(&self, path: &str) -> Vec<u32> {
+        self.0.keys().copied().filter(|version| self.has(*version, path)).collect()
     }
 }
 
-/// Whether the request said its version in a header; then the answer says so, or a cache would hand v1 to who wants v2.
-pub(crate) fn stated_by_header(request: &Request) -> Option<u32> {
-    request.extensions().get::<ByHeader>().map(|ByHeader(version)| *version)
+/// The same with the version in the path.
+fn versioned(uri: &Uri, version: u32) -> Uri {
+    let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
+    let mut parts = uri.clone().into_parts();
+    parts.path_and_query = PathAndQuery::try_from(format!("{}{query}", path(version, uri.path()))).ok();
+    // It cannot fail: what was a path still is one.
+    Uri::from_parts(parts).unwrap_or_else(|_no_uri| uri.clone())
+}
+
+/// Whether the answer depends on the header; then it says so, or a cache would hand v1 to who wants v2.
+pub(crate) fn by_header(request: &Request) -> Option<ByHeader> {
+    request.extensions().get().copied()
 }
 
 /// Says in an answer that its version was chosen by a header.
-pub(crate) fn vary(headers: &mut HeaderMap, version: u32) {
+pub(crate) fn vary(headers: &mut HeaderMap, ByHeader(version): ByHeader) {
     headers.append(VARY, HeaderValue::from_name(API_VERSION));
-    headers.insert(API_VERSION, HeaderValue::from(version));
+    if let Some(version) = version {
+        headers.insert(API_VERSION, HeaderValue::from(version));
+    }
 }
 
 /// `/v2/quotes` is version 2 of `/quotes`. A number that no version can have is none.
@@ -115,9 +130,13 @@ fn split(path: &str) -> Option<(Option<u32>, &str)> {
     let digits = rest.len() - rest.trim_start_matches(|c: char| c.is_ascii_digit()).len();
     let (number, rest) = rest.split_at(digits);
     let is_version = digits > 0 && (rest.is_empty() || rest.starts_with('/'));
-    // `/v01` would be a second spelling of `/v1`.
-    let version = number.parse().ok().filter(|_| !number.starts_with('0'));
-    is_version.then_some((version, if rest.is_empty() { "/" } else { rest }))
+    is_version.then_some((self::number(number), if rest.is_empty() { "/" } else { rest }))
+}
+
+/// A version in its one spelling: `01` and `+1` would be others of `1`.
+fn number(text: &str) -> Option<u32> {
+    let is_one = text.bytes().all(|c| c.is_ascii_digit()) && !text.starts_with('0');
+    text.parse().ok().filter(|_| is_one)
 }
 
 /// The version of the header.
@@ -129,16 +148,15 @@ fn stated(headers: &HeaderMap, supported: &[u32]) -> Result<u32, Problem> {
             .kind("urn:samspill:version-missing")
             .detail(format!("Put it before the path, `/v{newest}/…`, or send `api-version: {newest}`."))
             .member("supported", supported)),
-        (Some(value), None) => {
-            let version = value.to_str().ok().and_then(|text| text.trim().parse().ok());
-            version
-                .filter(|version| supported.contains(version))
-                .ok_or_else(|| unsupported(StatusCode::NOT_ACCEPTABLE, supported))
-        }
-        (Some(_), Some(_)) => {
-            Err(Problem::new(StatusCode::BAD_REQUEST, "Say one version")
-                .field("api-version", "is there more than once"))
-        }
+        (Some(value), None) => value
+            .to_str()
+            .ok()
+            .and_then(|text| number(text.trim()))
+            .filter(|version| supported.contains(version))
+            .ok_or_else(|| unsupported(StatusCode::NOT_ACCEPTABLE, supported)),
+        (Some(_), Some(_)) => Err(Problem::new(StatusCode::BAD_REQUEST, "Say one version")
+            .field("api-version", "is there more than once")
+            .member("supported", supported)),
     }
 }
 
@@ -155,6 +173,8 @@ pub(super) struct Notice {
     sunset: Option<HeaderValue>,
     /// A page that says why.
     link: Option<&'static str>,
+    /// The contract's name, by which its own pages are found whatever else the service serves.
+    name: &'static str,
     version: u32,
     /// The next version that has the same path, or else the newest.
     successor: u32,
@@ -174,6 +194,7 @@ pub(super) fn notice(api: &Api, operation: &Operation, version: u32) -> Option<N
         deprecation: HeaderValue::from_str(&format!("@{since}")).ok()?,
         sunset: sunset.and_then(|sunset| HeaderValue::from_str(&http_date(sunset)).ok()),
         link,
+        name: api.name,
         version,
         successor: next.unwrap_or(api.newest),
         path: next.map(|_| operation.path),
@@ -191,7 +212,7 @@ pub(super) fn http_date(seconds: i64) -> String {
 pub(super) fn depth(request: &Request) -> usize {
     let slashes = request.uri().path().matches('/').count().saturating_sub(1);
     // The version that we have put in front was not in the path that the caller knows.
-    if stated_by_header(request).is_some() { slashes.saturating_sub(1) } else { slashes }
+    if by_header(request).is_some() { slashes.saturating_sub(1) } else { slashes }
 }
 
 impl Notice {
@@ -203,13 +224,18 @@ impl Notice {
         let root = "../".repeat(depth);
         let mut links = match self.link {
             Some(link) => format!("<{link}>"),
-            None => format!("<{root}openapi/v{}.html>", self.version),
+            None => format!("<{root}openapi/{}/v{}.html>", self.name, self.version),
         };
         links.push_str("; rel=\"deprecation\"; type=\"text/html\", ");
         // With parameters the path is a pattern, and no place to go to.
         let _infallible = match self.path.filter(|path| !path.contains('{')) {
-            Some(path) => write!(links, "<{root}v{}{path}>; rel=\"successor-version\"", self.successor),
-            None => write!(links, "<{root}openapi/v{}.html>; rel=\"successor-version\"", self.successor),
+            Some(path) => {
+                write!(links, "<{root}{}>; rel=\"successor-version\"", &self::path(self.successor, path)[1..])
+            }
+            None => {
+                let (name, successor) = (self.name, self.successor);
+                write!(links, "<{root}openapi/{name}/v{successor}.html>; rel=\"successor-version\"")
+            }
         };
         if let Ok(links) = HeaderValue::from_str(&links) {
             headers.append(LINK, links);
@@ -228,6 +254,10 @@ mod tests {
         assert_eq!(split("/v0/quotes"), Some((None, "/quotes")));
         assert_eq!(split("/v02/quotes"), Some((None, "/quotes")));
         assert_eq!(split("/v99999999999/quotes"), Some((None, "/quotes")));
+        assert_eq!(
+            (number("2"), number("+2"), number("02"), number(""), number("0")),
+            (Some(2), None, None, None, None)
+        );
         for path in ["/quotes", "/", "/version/quotes", "/v2x/quotes", "/v/quotes"] {
             assert_eq!(split(path), None, "{path}");
         }

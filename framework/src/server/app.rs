@@ -107,17 +107,19 @@ async fn observe_http(State(surroundings): State<Surroundings>, request: Request
     let span = if surroundings.has_spans { observe::http_server_span(&parts, route) } else { Span::none() };
     let call = Call::of_request(&parts.headers, span.clone(), &surroundings);
     parts.extensions.insert(call.clone());
-    let refused = parts.extensions.remove::<Refused>();
+    // A path that means no operation may still be an ordinary route.
+    let is_routed = parts.extensions.get::<MatchedPath>().is_some();
+    let refused = parts.extensions.remove::<Refused>().filter(|_| !is_routed);
     let request = Request::from_parts(parts, body);
-    let by_header = contract::stated_by_header(&request);
+    let by_header = contract::by_header(&request);
 
     let response = match refused {
         Some(Refused(problem)) => problem.into_response(),
         None => next.run(request).instrument(span.clone()).await,
     };
     let mut response = complete(response, &call);
-    if let Some(version) = by_header {
-        contract::vary(response.headers_mut(), version);
+    if let Some(by_header) = by_header {
+        contract::vary(response.headers_mut(), by_header);
     }
     observe::http_answered(&span, response.status());
     response.map(|body| Body::new(Observed::http(body, span)))

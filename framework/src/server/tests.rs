@@ -15,7 +15,7 @@ use crate::call::Surroundings;
 
 fn app(watch: &DrainWatch) -> App {
     let router = Router::new().route("/", get(async || "Hello"));
-    App::new(router, Routes::default(), Surroundings::default()).draining_with(watch)
+    App::new(router.into(), Routes::default(), Surroundings::default()).draining_with(watch)
 }
 
 /// A served connection, seen by the client.

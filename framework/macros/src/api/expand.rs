@@ -2,6 +2,7 @@
 
 use proc_macro2::TokenStream;
 use quote::{format_ident, quote, quote_spanned};
+use syn::ext::IdentExt;
 use syn::spanned::Spanned;
 use syn::{Ident, LitStr};
 
@@ -119,7 +120,7 @@ fn optional(value: Option<&impl quote::ToTokens>) -> TokenStream {
 /// One operation, for the documents.
 fn describe(operation: &Operation) -> TokenStream {
     let Operation { ident, docs, path, since, until, arguments, answer, error, verb, .. } = operation;
-    let name = ident.to_string();
+    let name = ident.unraw().to_string();
     let method = verb.constant();
     // Each type is named at its own place, so that the compiler says there what it lacks.
     let arguments = arguments.iter().map(|argument| {
@@ -142,7 +143,7 @@ fn route(path: &LitStr, since: u32, until: u32) -> TokenStream {
 /// One operation, for the router.
 fn handler(contract: &Ident, operation: &Operation) -> TokenStream {
     let Operation { ident, arguments, .. } = operation;
-    let name = ident.to_string();
+    let name = ident.unraw().to_string();
     let names: Vec<_> = (0..arguments.len()).map(|index| format_ident!("argument_{index}")).collect();
     let kinds = arguments.iter().map(|argument| &argument.kind);
     let request = if arguments.is_empty() {
@@ -254,7 +255,7 @@ fn mock(contract: &Contract) -> TokenStream {
         let Operation { ident, arguments, answer, error, .. } = operation;
         let names: Vec<_> = (0..arguments.len()).map(|index| format_ident!("argument_{index}")).collect();
         let kinds = arguments.iter().map(|argument| &argument.kind);
-        let method = ident.to_string();
+        let method = ident.unraw().to_string();
         quote! {
             async fn #ident(
                 &self,

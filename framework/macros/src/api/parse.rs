@@ -1,6 +1,7 @@
 //! Reads the trait, and says everything that is wrong with it at once.
 
 use proc_macro2::{Span, TokenStream};
+use syn::ext::IdentExt;
 use syn::parse::{Parse, ParseStream};
 use syn::punctuated::Punctuated;
 use syn::spanned::Spanned;
@@ -32,7 +33,7 @@ pub(super) fn contract(arguments: TokenStream, item: TokenStream) -> Result<Cont
                 Err(error) => mistakes.note(error),
             },
             other => {
-                mistakes.add(other.span(), "a contract has only methods; a constant or a type is no part of an API")
+                mistakes.add(other.span(), "a contract has only methods; a constant or a type is no part of an API");
             }
         }
     }
@@ -53,21 +54,21 @@ pub(super) fn contract(arguments: TokenStream, item: TokenStream) -> Result<Cont
 
 /// Every mistake so far.
 #[derive(Default)]
-struct Mistakes(Option<Error>);
+pub(crate) struct Mistakes(Option<Error>);
 
 impl Mistakes {
-    fn add(&mut self, span: Span, message: impl std::fmt::Display) {
+    pub(crate) fn add(&mut self, span: Span, message: impl std::fmt::Display) {
         self.note(Error::new(span, message));
     }
 
-    fn note(&mut self, error: Error) {
+    pub(crate) fn note(&mut self, error: Error) {
         match &mut self.0 {
             Some(all) => all.combine(error),
             none => *none = Some(error),
         }
     }
 
-    fn none(self) -> Result<()> {
+    pub(crate) fn none(self) -> Result<()> {
         self.0.map_or(Ok(()), Err)
     }
 }
@@ -117,6 +118,9 @@ impl Parse for Header {
             if !(oldest..=newest).contains(&deprecation.version) {
                 let version = deprecation.version;
                 return Err(Error::new(*span, format!("there is no v{version}: the versions are {oldest}..={newest}")));
+            }
+            if deprecations.iter().filter(|(_, other)| other.version == deprecation.version).nth(1).is_some() {
+                return Err(Error::new(*span, format!("v{} is deprecated twice", deprecation.version)));
             }
             if deprecation.version == newest {
                 return Err(Error::new(*span, "the newest version cannot be deprecated: callers have nowhere to go"));
@@ -215,7 +219,7 @@ fn check_trait(item: &ItemTrait, mistakes: &mut Mistakes) {
 /// Reads one method. What it can live with is noted, what it cannot is the error.
 fn operation(method: TraitItemFn, header: &Header, mistakes: &mut Mistakes) -> Result<Operation> {
     let signature = method.sig;
-    let name = signature.ident.to_string();
+    let name = signature.ident.unraw().to_string();
     if signature.asyncness.is_none() {
         mistakes
             .add(signature.fn_token.span(), format!("`{name}` must be an `async fn`: answers come over the network"));
@@ -229,6 +233,10 @@ fn operation(method: TraitItemFn, header: &Header, mistakes: &mut Mistakes) -> R
     if let Some(body) = &method.default {
         mistakes
             .add(body.span(), format!("`{name}` cannot have a body here: a contract says what, an implementation how"));
+    }
+    if let Some(condition) = method.attrs.iter().find(|attribute| attribute.path().is_ident("cfg")) {
+        let message = format!("`{name}` is there or not: callers cannot know how a service was built");
+        mistakes.add(condition.span(), message);
     }
     let (route, attributes) = route(&name, signature.ident.span(), method.attrs)?;
     let (since, until) = route.versions(&name, header)?;
@@ -334,10 +342,10 @@ fn check_path(path: &LitStr, mistakes: &mut Mistakes) {
         match segment.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')) {
             Some(name) if is_name(name) && !parameters.contains(&name) => parameters.push(name),
             Some(name) => {
-                mistakes.add(path.span(), format!("`{{{name}}}` is no name for a parameter, or is there twice"))
+                mistakes.add(path.span(), format!("`{{{name}}}` is no name for a parameter, or is there twice"));
             }
             None if segment.is_empty() && text != "/" => {
-                mistakes.add(path.span(), "a path has no empty part: \"/quotes\"")
+                mistakes.add(path.span(), "a path has no empty part: \"/quotes\"");
             }
             None if !segment.bytes().all(|c| c.is_ascii_alphanumeric() || b"-._~:@".contains(&c)) => {
                 mistakes.add(
@@ -378,6 +386,9 @@ fn arguments(name: &str, inputs: &Punctuated<FnArg, Token![,]>, span: Span) -> R
     inputs
         .map(|input| match input {
             FnArg::Typed(typed) => match &*typed.pat {
+                Pat::Ident(pattern) if pattern.ident == "call" => {
+                    Err(Error::new(pattern.ident.span(), "`call` is the `&Call`; give this argument another name"))
+                }
                 Pat::Ident(pattern) => Ok(Argument { ident: pattern.ident.clone(), kind: (*typed.ty).clone() }),
                 other => {
                     Err(Error::new(other.span(), "give the argument a name; the implementation may take it apart"))
@@ -450,7 +461,7 @@ fn check_arguments(name: &str, route: &Route, arguments: &[Argument], mistakes: 
             );
         }
         [_, second, ..] => {
-            mistakes.add(second.kind.span(), format!("`{name}` takes the path twice; make it one `Path<(…)>`"))
+            mistakes.add(second.kind.span(), format!("`{name}` takes the path twice; make it one `Path<(…)>`"));
         }
         _ => {}
     }
@@ -481,8 +492,8 @@ fn answer(name: &str, output: &ReturnType, span: Span) -> Result<(Type, Type)> {
 
 /// No request may fit two methods.
 fn check_overlaps(operations: &[Operation], mistakes: &mut Mistakes) {
+    let shape = |operation: &Operation| shape(&operation.path.value());
     for (index, later) in operations.iter().enumerate() {
-        let shape = |operation: &Operation| shape(&operation.path.value());
         let clash = operations[..index].iter().find(|earlier| {
             earlier.verb == later.verb
                 && shape(earlier) == shape(later)
@@ -494,6 +505,17 @@ fn check_overlaps(operations: &[Operation], mistakes: &mut Mistakes) {
             let (first, second, path) = (&earlier.ident, &later.ident, later.path.value());
             let message =
                 format!("`{first}` is {verb} {path} too; end it with `until`, and begin `{second}` with `since`");
+            mistakes.add(later.path.span(), message);
+        }
+        let other_names = operations[..index].iter().find(|earlier| {
+            shape(earlier) == shape(later)
+                && earlier.path.value() != later.path.value()
+                && earlier.since <= later.until
+                && later.since <= earlier.until
+        });
+        if let Some(earlier) = other_names.filter(|_| clash.is_none()) {
+            let (first, path) = (&earlier.ident, earlier.path.value());
+            let message = format!("`{first}` has the same path with other names; write it as {path:?} here too");
             mistakes.add(later.path.span(), message);
         }
     }
@@ -512,7 +534,9 @@ pub(crate) fn docs(attributes: &[Attribute]) -> String {
         if let Meta::NameValue(meta) = &attribute.meta
             && let Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) = &meta.value
         {
-            lines.push(text.value().trim().to_owned());
+            let text = text.value();
+            // Rustdoc's own rule: one space after the slashes is not text, what is left indents a list or code.
+            lines.push(text.strip_prefix(' ').unwrap_or(&text).trim_end().to_owned());
         }
     }
     lines.join("\n").trim().to_owned()
