@@ -42,6 +42,8 @@ struct Operation {
     path: LitStr,
     since: u32,
     until: u32,
+    /// `&Call`, as the author spells it.
+    call: Type,
     arguments: Vec<Argument>,
     answer: Type,
     error: Type,

@@ -321,7 +321,7 @@ fn from_problem(kind: &Kind) -> Option<TokenStream> {
         });
     }
     let names = fields.iter().map(|field| field.unraw().to_string());
-    let values: Vec<_> = fields.iter().map(|field| format_ident!("member_{field}")).collect();
+    let values: Vec<_> = fields.iter().map(|field| format_ident!("member_{}", field.unraw())).collect();
     Some(quote! {
         if problem.kind_uri() == #uri {
             return match (#(::samspill::contract::from_member(&problem, #names),)*) {

@@ -60,7 +60,6 @@ pub trait Argument: Sized + Send {
     fn read(request: &mut Received) -> impl Future<Output = Result<Self, Problem>> + Send;
 
     /// Writes it into a request.
-    #[must_use]
     fn write(value: &Self::Value, request: ClientRequest) -> ClientRequest;
 
     /// Describes it.

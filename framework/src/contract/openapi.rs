@@ -300,25 +300,23 @@ impl Schemas {
 
     /// A parameter is left out; it cannot be null.
     fn finish_parameter(&mut self, parameter: &mut Value) {
-        if let Some(kinds) = parameter["type"].as_array_mut() {
+        let Some(members) = parameter.as_object_mut() else { return };
+        if let Some(Value::Array(kinds)) = members.get_mut("type") {
             kinds.retain(|kind| kind != "null");
             if let [only] = kinds.as_slice() {
-                parameter["type"] = only.clone();
+                let only = only.clone();
+                members.insert("type".to_owned(), only);
             }
         }
-        if let Some(choices) = parameter["anyOf"].as_array_mut() {
+        if let Some(Value::Array(choices)) = members.get_mut("anyOf") {
             choices.retain(|choice| choice["type"] != "null");
-            if let [only] = choices.as_mut_slice() {
-                let only = only.take();
-                let members = parameter.as_object_mut().into_iter().flatten();
-                let said =
-                    members.filter(|(key, _)| *key != "anyOf").map(|(key, member)| (key.clone(), member.clone()));
-                *parameter = said.chain(only.as_object().cloned().unwrap_or_default()).collect();
+            if let [Value::Object(only)] = choices.as_slice() {
+                let only = only.clone();
+                members.remove("anyOf");
+                members.extend(only);
             }
         }
-        if let Some(members) = parameter.as_object_mut() {
-            members.retain(|key, member| key != "default" || !member.is_null());
-        }
+        members.retain(|key, member| key != "default" || !member.is_null());
         if let Ok(schema) = parameter.try_into() {
             transform(&mut self.read, schema);
         }

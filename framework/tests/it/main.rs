@@ -3,6 +3,7 @@
 #![cfg(test)]
 
 mod calling;
+mod contract;
 mod errors;
 mod greeter;
 mod grpc;

@@ -28,14 +28,14 @@ fn client_ident(contract: &Contract) -> Ident {
 fn the_trait(contract: &Contract) -> TokenStream {
     let Contract { attributes, visibility, ident, operations, .. } = contract;
     let methods = operations.iter().map(|operation| {
-        let Operation { attributes, ident, arguments, answer, error, .. } = operation;
+        let Operation { attributes, ident, call, arguments, answer, error, .. } = operation;
         let names = arguments.iter().map(|argument| &argument.ident);
         let kinds = arguments.iter().map(|argument| &argument.kind);
         quote! {
             #(#attributes)*
             fn #ident(
                 &self,
-                call: &::samspill::Call,
+                call: #call,
                 #(#names: #kinds,)*
             ) -> impl ::core::future::Future<Output = ::core::result::Result<#answer, #error>> + ::core::marker::Send;
         }
@@ -234,7 +234,7 @@ fn mock(contract: &Contract) -> TokenStream {
     let setters = operations.iter().map(|operation| {
         let Operation { ident, arguments, answer, error, .. } = operation;
         let kinds = arguments.iter().map(|argument| &argument.kind);
-        let setter = format_ident!("with_{ident}");
+        let setter = format_ident!("with_{}", ident.unraw());
         let summary = format!("Says what [`{ident}`]({}::{ident}) answers.", contract.ident);
         quote! {
             #[doc = #summary]

@@ -240,7 +240,7 @@ fn operation(method: TraitItemFn, header: &Header, mistakes: &mut Mistakes) -> R
     }
     let (route, attributes) = route(&name, signature.ident.span(), method.attrs)?;
     let (since, until) = route.versions(&name, header)?;
-    let arguments = arguments(&name, &signature.inputs, signature.ident.span())?;
+    let (call, arguments) = arguments(&name, &signature.inputs, signature.ident.span())?;
     let (answer, error) = answer(&name, &signature.output, signature.ident.span())?;
     check_path(&route.path, mistakes);
     check_arguments(&name, &route, &arguments, mistakes);
@@ -252,6 +252,7 @@ fn operation(method: TraitItemFn, header: &Header, mistakes: &mut Mistakes) -> R
         path: route.path,
         since,
         until,
+        call,
         arguments,
         answer,
         error,
@@ -363,7 +364,7 @@ fn is_name(text: &str) -> bool {
 }
 
 /// `(&self, call: &Call, …)`.
-fn arguments(name: &str, inputs: &Punctuated<FnArg, Token![,]>, span: Span) -> Result<Vec<Argument>> {
+fn arguments(name: &str, inputs: &Punctuated<FnArg, Token![,]>, span: Span) -> Result<(Type, Vec<Argument>)> {
     let mut inputs = inputs.iter();
     match inputs.next() {
         Some(FnArg::Receiver(this)) if this.reference.is_some() && this.mutability.is_none() => {}
@@ -374,16 +375,15 @@ fn arguments(name: &str, inputs: &Punctuated<FnArg, Token![,]>, span: Span) -> R
             ));
         }
     }
-    let call = inputs.next();
-    match call {
-        Some(FnArg::Typed(typed)) if is_call(&typed.ty) => {}
+    let call = match inputs.next() {
+        Some(FnArg::Typed(typed)) if is_call(&typed.ty) => (*typed.ty).clone(),
         other => {
             let span = other.map_or(span, Spanned::span);
             let message = format!("`{name}` must take `call: &Call` after `&self`: it carries trace and deadline");
             return Err(Error::new(span, message));
         }
-    }
-    inputs
+    };
+    let arguments: Result<_> = inputs
         .map(|input| match input {
             FnArg::Typed(typed) => match &*typed.pat {
                 Pat::Ident(pattern) if pattern.ident == "call" => {
@@ -396,7 +396,8 @@ fn arguments(name: &str, inputs: &Punctuated<FnArg, Token![,]>, span: Span) -> R
             },
             FnArg::Receiver(receiver) => Err(Error::new(receiver.span(), "`self` comes first")),
         })
-        .collect()
+        .collect();
+    Ok((call, arguments?))
 }
 
 fn is_call(kind: &Type) -> bool {
