@@ -42,22 +42,14 @@ pub trait Contract: 'static {
 }
 
 mod for_macros {
-    use axum::response::{IntoResponse, Response};
     use http::StatusCode;
     use serde::Serialize;
     use serde::de::DeserializeOwned;
 
-    use super::{ApiError, Reply};
     use crate::Problem;
 
     pub use http::Method;
     pub use tonic::Status;
-
-    /// What a method answered, on its way out.
-    #[doc(hidden)]
-    pub fn answer<A: Reply, E: ApiError>(answered: Result<A, E>) -> Result<Response, Problem> {
-        answered.map(IntoResponse::into_response).map_err(ApiError::into_problem)
-    }
 
     #[doc(hidden)]
     pub fn problem(status: u16, title: &str) -> Problem {

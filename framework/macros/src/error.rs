@@ -4,8 +4,9 @@ use proc_macro2::TokenStream;
 use quote::{format_ident, quote, quote_spanned};
 use syn::ext::IdentExt;
 use syn::parse::ParseStream;
-use syn::spanned::Spanned;
-use syn::{Attribute, Data, DeriveInput, Error, Fields, Ident, LitInt, LitStr, Result, Token, Variant, parenthesized};
+use syn::{
+    Attribute, Data, DeriveInput, Error, Fields, Ident, LitInt, LitStr, Result, Token, Type, Variant, parenthesized,
+};
 
 use crate::api::{Mistakes, docs};
 
@@ -47,8 +48,8 @@ pub(crate) fn derive(item: TokenStream) -> Result<TokenStream> {
         ));
     };
     if !input.generics.params.is_empty() {
-        return Err(Error::new(
-            input.generics.span(),
+        return Err(Error::new_spanned(
+            &input.generics,
             "an API's error has no type parameters: what goes over the wire has one shape",
         ));
     }
@@ -66,7 +67,7 @@ pub(crate) fn derive(item: TokenStream) -> Result<TokenStream> {
     }
     if let Some(second) = kinds.iter().filter(|kind| matches!(kind.shape, Shape::Transparent)).nth(1) {
         let message = format!("`{}` is a second transparent variant: which one would a problem become?", second.ident);
-        mistakes.add(second.ident.span(), message);
+        mistakes.add(&second.ident, message);
     }
     for (index, later) in kinds.iter().enumerate() {
         let Shape::Own { uri, .. } = &later.shape else { continue };
@@ -74,7 +75,7 @@ pub(crate) fn derive(item: TokenStream) -> Result<TokenStream> {
         if let Some(earlier) = kinds[..index].iter().find(is_same) {
             let message =
                 format!("`{}` is a problem of type \"{uri}\" already: which one would it become?", earlier.ident);
-            mistakes.add(later.ident.span(), message);
+            mistakes.add(&later.ident, message);
         }
     }
     mistakes.none().map(|()| expand(&input.ident, &kinds))
@@ -88,11 +89,13 @@ fn kind(variant: &Variant) -> Result<Kind> {
     };
     let shape = match arguments(attribute)? {
         Arguments::Transparent => match &variant.fields {
-            Fields::Unnamed(fields) if fields.unnamed.len() == 1 => Shape::Transparent,
+            Fields::Unnamed(fields) if fields.unnamed.len() == 1 && is_problem(&fields.unnamed[0].ty) => {
+                Shape::Transparent
+            }
             _ => {
                 return Err(Error::new(
                     name.span(),
-                    format!("a transparent variant holds a problem: `{name}(Problem)`"),
+                    format!("a transparent variant holds a `samspill::Problem` and nothing else: `{name}(Problem)`"),
                 ));
             }
         },
@@ -102,7 +105,7 @@ fn kind(variant: &Variant) -> Result<Kind> {
                 Fields::Named(fields) => fields.named.iter().filter_map(|field| field.ident.clone()).collect(),
                 Fields::Unnamed(fields) => {
                     let message = format!("give the fields names, callers see them: `{name} {{ country: String }}`");
-                    return Err(Error::new(fields.span(), message));
+                    return Err(Error::new_spanned(fields, message));
                 }
             };
             if let Some(taken) = fields.iter().find(|field| RESERVED.contains(&field.unraw().to_string().as_str())) {
@@ -117,6 +120,10 @@ fn kind(variant: &Variant) -> Result<Kind> {
         }
     };
     Ok(Kind { ident: name.clone(), docs: docs(&variant.attrs), shape })
+}
+
+fn is_problem(kind: &Type) -> bool {
+    matches!(kind, Type::Path(path) if path.path.segments.last().is_some_and(|last| last.ident == "Problem"))
 }
 
 /// The members that a problem has anyway (RFC 9457 §3.1, and ours).
@@ -175,7 +182,7 @@ fn arguments(attribute: &Attribute) -> Result<Arguments> {
                 input.parse::<Token![,]>()?;
             }
         }
-        let missing = |what| Error::new(attribute.span(), format!("the {what} is missing; {HELP}"));
+        let missing = |what| Error::new_spanned(attribute, format!("the {what} is missing; {HELP}"));
         let status = status.ok_or_else(|| missing("status"))?;
         let title = title.ok_or_else(|| missing("title"))?;
         Ok(Arguments::Own(Said { status, title, uri, detail, field, retry_after_s }))
@@ -320,11 +327,14 @@ fn from_problem(kind: &Kind) -> Option<TokenStream> {
             }
         });
     }
-    let names = fields.iter().map(|field| field.unraw().to_string());
+    let members = fields.iter().map(|field| {
+        let name = field.unraw().to_string();
+        quote_spanned! { field.span() => ::samspill::contract::from_member(&problem, #name) }
+    });
     let values: Vec<_> = fields.iter().map(|field| format_ident!("member_{}", field.unraw())).collect();
     Some(quote! {
         if problem.kind_uri() == #uri {
-            return match (#(::samspill::contract::from_member(&problem, #names),)*) {
+            return match (#(#members,)*) {
                 (#(::core::option::Option::Some(#values),)*) =>
                     ::core::result::Result::Ok(Self::#ident { #(#fields: #values),* }),
                 _ => ::core::result::Result::Err(problem),

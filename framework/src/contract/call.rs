@@ -7,7 +7,7 @@ use std::pin::Pin;
 
 use http::{HeaderMap, Method, StatusCode};
 
-use super::{ApiError, Argument, Reply};
+use super::{ApiError, Reply};
 use crate::{Call, CallError, Client, ClientRequest, Problem};
 
 /// A call that is being prepared; it is sent when it is awaited, and gives what the method answers.
@@ -63,7 +63,8 @@ impl<A, E> fmt::Debug for ApiCall<A, E> {
     }
 }
 
-impl<A: Reply, E: ApiError> ApiCall<A, E> {
+/// For the macro's code. Without bounds: `ApiCall`'s types are named in the method that gives it.
+impl<A, E> ApiCall<A, E> {
     #[doc(hidden)]
     pub fn new(client: &Client, call: &Call, method: Method, path: &str, version: u32) -> Self {
         let path = if path == "/" { format!("/v{version}") } else { format!("/v{version}{path}") };
@@ -71,11 +72,13 @@ impl<A: Reply, E: ApiError> ApiCall<A, E> {
     }
 
     #[doc(hidden)]
-    pub fn argument<T: Argument>(mut self, value: &T::Value) -> Self {
-        self.request = T::write(value, self.request);
+    pub fn argument<V>(mut self, value: &V, write: fn(&V, ClientRequest) -> ClientRequest) -> Self {
+        self.request = write(value, self.request);
         self
     }
+}
 
+impl<A: Reply, E: ApiError> ApiCall<A, E> {
     /// Sends an `Idempotency-Key`, with which a repeat of this call is recognised.
     pub fn idempotency_key(mut self, key: &str) -> Self {
         self.request = self.request.idempotency_key(key);

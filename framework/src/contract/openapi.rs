@@ -12,7 +12,7 @@ use schemars::transform::{RecursiveTransform, ReplacePrefixItems};
 use schemars::{JsonSchema, Schema};
 use serde_json::{Map, Value, json};
 
-use super::ApiError;
+use super::ProblemKind;
 use super::api::{Api, Operation};
 use super::versions;
 
@@ -199,8 +199,8 @@ impl OperationDocument<'_> {
 
     /// What the contract's error can be.
     #[doc(hidden)]
-    pub fn refuses<E: ApiError>(&mut self) {
-        for kind in E::kinds() {
+    pub fn refuses(&mut self, kinds: Vec<ProblemKind>) {
+        for kind in kinds {
             let mut text = format!("`{}`: {}.", kind.uri, kind.title.trim_end_matches('.'));
             if !kind.docs.is_empty() {
                 text.push(' ');

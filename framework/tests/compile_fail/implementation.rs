@@ -31,5 +31,3 @@ impl Parcels for Mistakes {
         Ok(Json(id.0.len() as u64))
     }
 }
-
-fn main() {}

@@ -1,8 +1,9 @@
-//! What the compiler says of types that do not fit.
+//! Types that do not fit.
 
 use samspill::extract::{Json, Query, Valid};
-use samspill::{Call, Problem};
+use samspill::{ApiError, Call, Problem};
 
+#[derive(Debug)]
 struct Bare;
 
 #[derive(serde::Serialize, serde::Deserialize)]
@@ -41,4 +42,16 @@ trait Answers {
     async fn no_error(&self, call: &Call) -> Result<Json<u8>, NoApiError>;
 }
 
-fn main() {}
+#[derive(Debug, ApiError)]
+enum Members {
+    #[problem(status = 404, title = "No such parcel", detail = "There is no {number}.")]
+    UnknownField { id: String },
+    #[problem(status = 409, title = "Not serializable")]
+    Bare { bare: Bare },
+}
+
+#[derive(Debug, ApiError)]
+enum NoProblem {
+    #[problem(transparent)]
+    Other(std::io::Error),
+}

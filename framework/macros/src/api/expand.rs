@@ -4,7 +4,7 @@ use proc_macro2::TokenStream;
 use quote::{format_ident, quote, quote_spanned};
 use syn::ext::IdentExt;
 use syn::spanned::Spanned;
-use syn::{Ident, LitStr};
+use syn::{Ident, LitStr, Type};
 
 use super::{Contract, Deprecation, Operation};
 
@@ -117,21 +117,38 @@ fn optional(value: Option<&impl quote::ToTokens>) -> TokenStream {
     }
 }
 
+// The compiler says what a type lacks wherever it is used. It says the same thing at the same place once: so a type is used
+// by nothing but these, which are at its own place, and no function that is called has a bound of its own.
+
+fn of_argument(kind: &Type, item: &str) -> TokenStream {
+    let item = Ident::new(item, kind.span());
+    quote_spanned! { kind.span() => <#kind as ::samspill::contract::Argument>::#item }
+}
+
+fn of_reply(answer: &Type, item: &str) -> TokenStream {
+    let item = Ident::new(item, answer.span());
+    quote_spanned! { answer.span() => <#answer as ::samspill::contract::Reply>::#item }
+}
+
+fn of_error(error: &Type, item: &str) -> TokenStream {
+    let item = Ident::new(item, error.span());
+    quote_spanned! { error.span() => <#error as ::samspill::ApiError>::#item }
+}
+
 /// One operation, for the documents.
 fn describe(operation: &Operation) -> TokenStream {
     let Operation { ident, docs, path, since, until, arguments, answer, error, verb, .. } = operation;
     let name = ident.unraw().to_string();
     let method = verb.constant();
-    // Each type is named at its own place, so that the compiler says there what it lacks.
-    let arguments = arguments.iter().map(|argument| {
-        let kind = &argument.kind;
-        quote_spanned! { kind.span() => <#kind as ::samspill::contract::Argument>::describe(operation); }
-    });
-    let answer = quote_spanned! { answer.span() => <#answer as ::samspill::contract::Reply>::describe(operation); };
-    let error = quote_spanned! { error.span() => operation.refuses::<#error>(); };
+    let arguments = arguments.iter().map(|argument| of_argument(&argument.kind, "describe"));
+    let (answer, kinds) = (of_reply(answer, "describe"), of_error(error, "kinds"));
     let route = route(path, *since, *until);
     quote! {
-        .operation(#name, #docs, ::samspill::contract::Method::#method, #route, |operation| { #(#arguments)* #answer #error })
+        .operation(#name, #docs, ::samspill::contract::Method::#method, #route, |operation| {
+            #(#arguments(operation);)*
+            #answer(operation);
+            operation.refuses(#kinds());
+        })
     }
 }
 
@@ -142,10 +159,11 @@ fn route(path: &LitStr, since: u32, until: u32) -> TokenStream {
 
 /// One operation, for the router.
 fn handler(contract: &Ident, operation: &Operation) -> TokenStream {
-    let Operation { ident, arguments, .. } = operation;
+    let Operation { ident, arguments, answer, error, .. } = operation;
     let name = ident.unraw().to_string();
     let names: Vec<_> = (0..arguments.len()).map(|index| format_ident!("argument_{index}")).collect();
-    let kinds = arguments.iter().map(|argument| &argument.kind);
+    let reads = arguments.iter().map(|argument| of_argument(&argument.kind, "read"));
+    let (write, into_problem) = (of_reply(answer, "write"), of_error(error, "into_problem"));
     let request = if arguments.is_empty() {
         quote! { _request }
     } else {
@@ -157,8 +175,11 @@ fn handler(contract: &Ident, operation: &Operation) -> TokenStream {
             move |call: ::samspill::Call, #request: ::samspill::contract::Received| {
                 let implementation = ::std::sync::Arc::clone(&implementation);
                 async move {
-                    #(let #names = <#kinds as ::samspill::contract::Argument>::read(&mut request).await?;)*
-                    ::samspill::contract::answer(#contract::#ident(&*implementation, &call, #(#names,)*).await)
+                    #(let #names = #reads(&mut request).await?;)*
+                    match #contract::#ident(&*implementation, &call, #(#names,)*).await {
+                        ::core::result::Result::Ok(answer) => ::core::result::Result::Ok(#write(answer)),
+                        ::core::result::Result::Err(error) => ::core::result::Result::Err(#into_problem(error)),
+                    }
                 }
             }
         })
@@ -194,7 +215,8 @@ fn client_method(contract: &Contract, operation: &Operation) -> TokenStream {
     let Operation { attributes, ident, verb, path, until, arguments, answer, error, .. } = operation;
     let method = verb.constant();
     let names: Vec<_> = arguments.iter().map(|argument| &argument.ident).collect();
-    let kinds: Vec<_> = arguments.iter().map(|argument| &argument.kind).collect();
+    let values = arguments.iter().map(|argument| of_argument(&argument.kind, "Value"));
+    let writes = arguments.iter().map(|argument| of_argument(&argument.kind, "write"));
     let is_deprecated = contract.deprecations.iter().any(|deprecation| deprecation.version == *until);
     let deprecated = is_deprecated.then(|| {
         let note = format!("v{until} of `{}` will go", contract.name.value());
@@ -206,10 +228,10 @@ fn client_method(contract: &Contract, operation: &Operation) -> TokenStream {
         #visibility fn #ident(
             &self,
             call: &::samspill::Call,
-            #(#names: <#kinds as ::samspill::contract::Argument>::Value,)*
+            #(#names: #values,)*
         ) -> ::samspill::contract::ApiCall<#answer, #error> {
             ::samspill::contract::ApiCall::new(&self.0, call, ::samspill::contract::Method::#method, #path, #until)
-                #(.argument::<#kinds>(&#names))*
+                #(.argument(&#names, #writes))*
         }
     }
 }

@@ -1,5 +1,7 @@
 //! What stands in `#[samspill::api(…)]`.
 
+extern crate samspill_macros as samspill;
+
 #[samspill::api(name = "parcels", versions = 1..=2)]
 struct NotATrait;
 

@@ -1,7 +1,6 @@
 //! What a method looks like.
 
-use samspill::extract::{Bytes, Form, IdempotencyKey, Json, Path, Query, Valid};
-use samspill::{Call, Problem};
+extern crate samspill_macros as samspill;
 
 #[samspill::api(name = "parcels", versions = 1..=2)]
 trait Parcels {

@@ -1,6 +1,8 @@
 //! `#[derive(ApiError)]`.
 
-use samspill::{ApiError, Problem};
+extern crate samspill_macros as samspill;
+
+use samspill::ApiError;
 
 #[derive(Debug, ApiError)]
 struct Struct;
@@ -41,20 +43,6 @@ enum Mistakes {
     First(Problem),
     #[problem(transparent)]
     Second(Problem),
-}
-
-struct Bare;
-
-#[derive(Debug, ApiError)]
-enum Members {
-    #[problem(status = 404, title = "No such parcel", detail = "There is no {number}.")]
-    UnknownField { id: String },
-}
-
-#[derive(Debug, ApiError)]
-enum NoProblem {
-    #[problem(transparent)]
-    Other(std::io::Error),
 }
 
 fn main() {}
