@@ -36,6 +36,31 @@ pub struct ApiCall<A, E> {
 ///
 /// With `?` it becomes the [`Problem`] that our own caller is told, as [`CallError`] does; what the contract promises is
 /// better matched and answered in our own words.
+///
+/// ```
+/// use samspill::contract::ApiFailure;
+/// # use samspill::extract::{Json, Path};
+/// # use samspill::{ApiError, Call, Problem};
+///
+/// #[derive(Debug, ApiError)]
+/// pub enum ParcelError {
+///     #[problem(status = 404, title = "No such parcel")]
+///     NoSuchParcel { id: u64 },
+/// }
+///
+/// #[samspill::api(name = "parcels", versions = 1..=1)]
+/// pub trait Parcels {
+///     #[get("/parcels/{id}/grams")]
+///     async fn grams(&self, call: &Call, id: Path<u64>) -> Result<Json<u64>, ParcelError>;
+/// }
+///
+/// async fn grams_or_0(parcels: &ParcelsClient, call: &Call, id: u64) -> Result<u64, Problem> {
+///     match parcels.grams(call, id).await {
+///         Err(ApiFailure::Refused(ParcelError::NoSuchParcel { .. })) => Ok(0),
+///         other => Ok(other?),
+///     }
+/// }
+/// ```
 #[derive(Debug, thiserror::Error)]
 pub enum ApiFailure<E: ApiError> {
     /// The service refused, with an error of the contract.

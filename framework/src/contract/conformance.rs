@@ -21,6 +21,32 @@ use crate::{CallError, ClientRequest, Problem, test};
 /// every answer with the document: status, media type, shape, deprecation headers. It writes what the API lets it write,
 /// so run it against an instance of its own. What an operation *means* only its author knows: add it with
 /// [`check`](Self::check).
+///
+/// ```
+/// # use samspill::extract::Json;
+/// # use samspill::{Call, Problem};
+/// #[samspill::api(name = "statistics", versions = 1..=1)]
+/// pub trait Statistics {
+///     /// How often each thing happened.
+///     #[get("/counts")]
+///     async fn counts(&self, call: &Call) -> Result<Json<Vec<u64>>, Problem>;
+/// }
+///
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+/// // Whatever serves there, in whatever language.
+/// let mock = MockStatistics::new().with_counts(|_call| Ok(Json(vec![7])));
+/// let server = samspill::test::Server::start(samspill::Service::new("statistics"), StatisticsApi::router(mock)).await;
+/// let client = StatisticsClient::from(server.client());
+///
+/// let scenario = async {
+///     let counts = client.counts(&samspill::test::call()).await?;
+///     if counts == [7] { Ok(()) } else { Err(Problem::new(http::StatusCode::CONFLICT, "It counts otherwise")) }
+/// };
+/// let conformance = StatisticsApi::conformance(&server.url("")).await.check("it counts to 7", scenario).await;
+/// conformance.assert_kept();
+/// # server.stop().await;
+/// # });
+/// ```
 #[derive(Clone, Debug)]
 #[must_use = "ask it whether all checks have passed"]
 pub struct Conformance {

@@ -32,6 +32,23 @@ pub enum Dialect {
 }
 
 /// An OpenAPI document. Its text, made by `to_string`, is indented JSON that ends with a newline, as it is committed.
+///
+/// ```
+/// # use samspill::extract::Json;
+/// # use samspill::{Call, Problem};
+/// use samspill::contract::Dialect;
+///
+/// #[samspill::api(name = "statistics", versions = 1..=1)]
+/// pub trait Statistics {
+///     /// How often each thing happened.
+///     #[get("/counts")]
+///     async fn counts(&self, call: &Call) -> Result<Json<Vec<u64>>, Problem>;
+/// }
+///
+/// let document = StatisticsApi::openapi(1, Dialect::V3_0).unwrap();
+/// assert_eq!(document.as_json()["openapi"], "3.0.3");
+/// assert_eq!(document.as_json()["paths"]["/v1/counts"]["get"]["summary"], "How often each thing happened");
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Document(Value);
 

@@ -62,10 +62,22 @@ impl<T> Created<T> {
 }
 
 /// 202: it will be done.
+///
+/// ```
+/// use samspill::contract::{Accepted, Reply};
+///
+/// assert_eq!(Accepted.write().status(), 202);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Accepted;
 
 /// 204: it is done, and there is nothing to say.
+///
+/// ```
+/// use samspill::contract::{NoContent, Reply};
+///
+/// assert_eq!(NoContent.write().status(), 204);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct NoContent;
 

@@ -1,9 +1,8 @@
 //! Writes the trait and what comes from it.
 
-use proc_macro2::TokenStream;
-use quote::{format_ident, quote, quote_spanned};
+use proc_macro2::{Span, TokenStream};
+use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::ext::IdentExt;
-use syn::spanned::Spanned;
 use syn::{Ident, LitStr, Type};
 
 use super::{Contract, Deprecation, Operation};
@@ -121,18 +120,30 @@ fn optional(value: Option<&impl quote::ToTokens>) -> TokenStream {
 // by nothing but these, which are at its own place, and no function that is called has a bound of its own.
 
 fn of_argument(kind: &Type, item: &str) -> TokenStream {
-    let item = Ident::new(item, kind.span());
-    quote_spanned! { kind.span() => <#kind as ::samspill::contract::Argument>::#item }
+    item_of(kind, &quote! { ::samspill::contract::Argument }, item)
 }
 
 fn of_reply(answer: &Type, item: &str) -> TokenStream {
-    let item = Ident::new(item, answer.span());
-    quote_spanned! { answer.span() => <#answer as ::samspill::contract::Reply>::#item }
+    item_of(answer, &quote! { ::samspill::contract::Reply }, item)
 }
 
 fn of_error(error: &Type, item: &str) -> TokenStream {
-    let item = Ident::new(item, error.span());
-    quote_spanned! { error.span() => <#error as ::samspill::ApiError>::#item }
+    item_of(error, &quote! { ::samspill::ApiError }, item)
+}
+
+/// An item of a trait, of which the compiler underlines the whole type and nothing else.
+fn item_of(kind: &Type, the_trait: &TokenStream, item: &str) -> TokenStream {
+    let (first, last) = ends(kind);
+    let start = quote_spanned! { first => <#kind as #the_trait> };
+    let item = Ident::new(item, last);
+    quote_spanned! { last => #start::#item }
+}
+
+/// Where the first and the last token of a type are.
+fn ends(kind: &Type) -> (Span, Span) {
+    let mut spans = kind.to_token_stream().into_iter().map(|token| token.span());
+    let first = spans.next().unwrap_or_else(Span::call_site);
+    (first, spans.last().unwrap_or(first))
 }
 
 /// One operation, for the documents.
@@ -162,7 +173,11 @@ fn handler(contract: &Ident, operation: &Operation) -> TokenStream {
     let Operation { ident, arguments, answer, error, .. } = operation;
     let name = ident.unraw().to_string();
     let names: Vec<_> = (0..arguments.len()).map(|index| format_ident!("argument_{index}")).collect();
-    let reads = arguments.iter().map(|argument| of_argument(&argument.kind, "read"));
+    let reads = arguments.iter().zip(&names).map(|(argument, name)| {
+        let (_first, last) = ends(&argument.kind);
+        let (read, request) = (of_argument(&argument.kind, "read"), Ident::new("request", Span::call_site()));
+        quote_spanned! { last => let #name = #read(&mut #request).await?; }
+    });
     let (write, into_problem) = (of_reply(answer, "write"), of_error(error, "into_problem"));
     let request = if arguments.is_empty() {
         quote! { _request }
@@ -175,7 +190,7 @@ fn handler(contract: &Ident, operation: &Operation) -> TokenStream {
             move |call: ::samspill::Call, #request: ::samspill::contract::Received| {
                 let implementation = ::std::sync::Arc::clone(&implementation);
                 async move {
-                    #(let #names = #reads(&mut request).await?;)*
+                    #(#reads)*
                     match #contract::#ident(&*implementation, &call, #(#names,)*).await {
                         ::core::result::Result::Ok(answer) => ::core::result::Result::Ok(#write(answer)),
                         ::core::result::Result::Err(error) => ::core::result::Result::Err(#into_problem(error)),

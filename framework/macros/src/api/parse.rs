@@ -274,7 +274,7 @@ fn route(name: &str, span: Span, attributes: Vec<Attribute>) -> Result<(Route, V
             Some(_) if found.is_some() => {
                 return Err(Error::new_spanned(attribute, format!("`{name}` has two verbs; make it two methods")));
             }
-            Some(verb) => found = Some(parse_route(verb, &attribute)?),
+            Some(verb) => found = Some(parse_route(name, verb, &attribute)?),
         }
     }
     let help = "say how it is called: `#[get(\"/path\")]`, or post, put, patch, delete";
@@ -282,9 +282,11 @@ fn route(name: &str, span: Span, attributes: Vec<Attribute>) -> Result<(Route, V
     Ok((route, others))
 }
 
-fn parse_route(verb: Verb, attribute: &Attribute) -> Result<Route> {
+fn parse_route(name: &str, verb: Verb, attribute: &Attribute) -> Result<Route> {
     let spelled = verb.attribute();
-    let help = format!("write `#[{spelled}(\"/path\")]`, or `#[{spelled}(\"/path\", since = 2, until = 3)]`");
+    let help = format!(
+        "say how `{name}` is called: `#[{spelled}(\"/path\")]`, or `#[{spelled}(\"/path\", since = 2, until = 3)]`"
+    );
     let Meta::List(list) = &attribute.meta else { return Err(Error::new_spanned(attribute, help)) };
     list.parse_args_with(|input: ParseStream<'_>| {
         let path: LitStr = input.parse().map_err(|error| Error::new(error.span(), &help))?;

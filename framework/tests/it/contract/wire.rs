@@ -313,6 +313,43 @@ async fn an_error_is_a_problem_with_its_members() {
 }
 
 #[tokio::test]
+async fn errors_as_they_are_on_the_wire() {
+    let server = server().await;
+    let form = "POST /v2/payments\ncontent-type: application/x-www-form-urlencoded";
+    let mut text = String::new();
+    for (request, body) in [
+        (post("/v2/quotes"), r#"{"to":"XX","grams":1}"#),
+        (post("/v2/quotes"), r#"{"to":"ZZ","grams":1}"#),
+        (post("/v2/quotes"), r#"{"to":"SEK","grams":0}"#),
+        (post("/v2/quotes"), r#"{"to":"SE","kilograms":1}"#),
+        (post("/v2/quotes"), r#"{"to":"SE","grams":}"#),
+        ("POST /v2/quotes".to_owned(), "{}"),
+        (form.to_owned(), "parcel=P-1&cents=7"),
+        ("GET /v2/parcels/none".to_owned(), ""),
+        ("GET /v2/parcels/P-1/events/last".to_owned(), ""),
+        ("GET /v1/quote?to=SE&kilograms=many".to_owned(), ""),
+        ("GET /v3/parcels/P-1".to_owned(), ""),
+        ("GET /parcels/P-1\napi-version: 3".to_owned(), ""),
+        ("GET /parcels/P-1".to_owned(), ""),
+        ("PATCH /v2/quotes".to_owned(), ""),
+        ("GET /v2/nowhere".to_owned(), ""),
+    ] {
+        let seen = ask(&server, &request, body).await;
+        text.push_str(&format!("> {}\n", request.replace('\n', "\n> ")));
+        if !body.is_empty() {
+            text.push_str(&format!("> {body}\n"));
+        }
+        text.push_str(&format!("{}\n", seen.status));
+        for (name, value) in seen.headers.iter().filter(|(name, _)| !["date", "connection"].contains(&name.as_str())) {
+            text.push_str(&format!("{name}: {value}\n"));
+        }
+        text.push_str(&format!("{}\n\n", seen.body));
+    }
+    insta::assert_snapshot!("errors", text);
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn axums_own_extractors_refuse_with_problems_too() {
     #[samspill::api(name = "plain", versions = 1..=1)]
     trait Plain {
