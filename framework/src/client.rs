@@ -150,6 +150,7 @@ impl ClientRequest {
     /// Adds parameters to the query: a struct, or pairs.
     pub fn query(mut self, parameters: &(impl Serialize + ?Sized)) -> Self {
         match serde_urlencoded::to_string(parameters) {
+            Ok(query) if query.is_empty() => {}
             Ok(query) => {
                 self.path.push(if self.path.contains('?') { '&' } else { '?' });
                 self.path.push_str(&query);

@@ -24,7 +24,7 @@ pub use openapi::{Dialect, Document, OperationDocument};
 pub use reply::{Accepted, Created, NoContent, Reply};
 pub use router::ApiRouter;
 
-pub(crate) use versions::{Versions, vary};
+pub(crate) use versions::Versions;
 
 /// What the macros' code needs and nobody writes by hand.
 #[doc(hidden)]
@@ -44,7 +44,7 @@ pub trait Contract: 'static {
 }
 
 mod for_macros {
-    use axum::response::{IntoResponse, Response};
+    use axum::response::Response;
     use http::StatusCode;
     use serde::Serialize;
     use serde::de::DeserializeOwned;
@@ -55,10 +55,10 @@ mod for_macros {
     pub use http::Method;
     pub use tonic::{Code, Status};
 
-    /// What a method answered, on its way out.
+    /// What a function answered, on its way out.
     #[doc(hidden)]
     pub fn answer<A: Reply, E: ApiError>(answered: Result<A, E>) -> Result<Response, Problem> {
-        answered.map(IntoResponse::into_response).map_err(ApiError::into_problem)
+        answered.map(Reply::write).map_err(ApiError::into_problem)
     }
 
     #[doc(hidden)]

@@ -108,6 +108,9 @@ pub struct Form<T>(pub T);
 
 /// An argument whose value keeps its own rules (`garde::Validate`); 422 that names each field that does not.
 ///
+/// garde names a field as Rust does and does not see `#[serde(rename)]`: call it in Rust what callers call it. A `r#type` is
+/// called `type` by all.
+///
 /// ```
 /// use garde::Validate;
 /// use samspill::extract::{Json, Valid};
@@ -143,9 +146,9 @@ impl<A> Valid<A> {
             Ok(()) => Ok(Self(argument)),
             Err(report) => {
                 let problem = Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "Some fields are wrong");
-                Err(report
-                    .iter()
-                    .fold(problem, |problem, (path, error)| problem.field(path.to_string(), error.message())))
+                // Rust's spelling of a field that is called like a keyword is not the caller's.
+                let field = |path: &garde::Path| path.to_string().replace("r#", "");
+                Err(report.iter().fold(problem, |problem, (path, error)| problem.field(field(path), error.message())))
             }
         }
     }

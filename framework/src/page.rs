@@ -24,11 +24,11 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(bound(serialize = "T: Serialize, K: Serialize", deserialize = "T: Deserialize<'de>, K: DeserializeOwned"))]
-#[schemars(bound = "T: JsonSchema", rename = "PageOf{T}")]
+#[schemars(bound = "T: JsonSchema", rename = "PageOf{T}", description = "A part of a list.")]
 pub struct Page<T, K = String> {
     /// In the list's order.
     pub items: Vec<T>,
-    /// The `cursor` of the next part; null at the end.
+    /// Where the next part begins; null at the end.
     pub next: Option<Cursor<K>>,
 }
 

@@ -3,7 +3,7 @@
 mod expand;
 mod parse;
 
-pub(crate) use parse::{Takes, api_name, docs, is_reference_to, last_segment, takes};
+pub(crate) use parse::{Mistakes, Takes, api_name, docs, is_reference_to, last_segment, takes};
 
 use proc_macro2::{Span, TokenStream};
 use syn::{Attribute, Ident, LitStr, Result, Type, Visibility};
@@ -46,7 +46,7 @@ struct Operation {
     path: LitStr,
     since: u32,
     until: u32,
-    /// `&Call`, as it is written.
+    /// `&Call`, as the author spells it.
     call: Type,
     arguments: Vec<Argument>,
     answer: Type,

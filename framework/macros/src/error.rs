@@ -1,12 +1,14 @@
 //! `#[derive(ApiError)]`: an enum becomes problems, and problems become the enum again.
 
-use proc_macro2::{Span, TokenStream};
+use proc_macro2::TokenStream;
 use quote::{format_ident, quote, quote_spanned};
+use syn::ext::IdentExt;
 use syn::parse::ParseStream;
-use syn::spanned::Spanned;
-use syn::{Attribute, Data, DeriveInput, Error, Fields, Ident, LitInt, LitStr, Result, Token, Variant, parenthesized};
+use syn::{
+    Attribute, Data, DeriveInput, Error, Fields, Ident, LitInt, LitStr, Result, Token, Type, Variant, parenthesized,
+};
 
-use crate::api::docs;
+use crate::api::{Mistakes, docs};
 
 const HELP: &str =
     "write `#[problem(status = 422, title = \"Destination is not served\")]`, or `#[problem(transparent)]`";
@@ -48,31 +50,37 @@ pub(crate) fn derive(item: TokenStream) -> Result<TokenStream> {
         ));
     };
     if !input.generics.params.is_empty() {
-        return Err(Error::new(
-            input.generics.span(),
+        return Err(Error::new_spanned(
+            &input.generics,
             "an API's error has no type parameters: what goes over the wire has one shape",
         ));
     }
-    let mut kinds = Vec::new();
-    let mut mistakes: Option<Error> = None;
+    if data.variants.is_empty() {
+        let message = format!("`{}` has no variants: name at least one thing that can be wrong", input.ident);
+        return Err(Error::new(input.ident.span(), message));
+    }
+    let mut mistakes = Mistakes::default();
+    let mut kinds: Vec<Kind> = Vec::new();
     for variant in &data.variants {
         match kind(variant) {
             Ok(kind) => kinds.push(kind),
-            Err(error) => match &mut mistakes {
-                Some(all) => all.combine(error),
-                none => *none = Some(error),
-            },
+            Err(error) => mistakes.note(error),
         }
     }
     if let Some(second) = kinds.iter().filter(|kind| matches!(kind.shape, Shape::Transparent)).nth(1) {
-        let error =
-            Error::new(second.ident.span(), "only one variant can be transparent: which one would a problem become?");
-        mistakes.get_or_insert_with(|| error.clone()).combine(error);
+        let message = format!("`{}` is a second transparent variant: which one would a problem become?", second.ident);
+        mistakes.add(&second.ident, message);
     }
-    match mistakes {
-        Some(error) => Err(error),
-        None => Ok(expand(&input.ident, &kinds)),
+    for (index, later) in kinds.iter().enumerate() {
+        let Shape::Own { uri, .. } = &later.shape else { continue };
+        let is_same = |earlier: &&Kind| matches!(&earlier.shape, Shape::Own { uri: other, .. } if other == uri);
+        if let Some(earlier) = kinds[..index].iter().find(is_same) {
+            let message =
+                format!("`{}` is a problem of type \"{uri}\" already: which one would it become?", earlier.ident);
+            mistakes.add(&later.ident, message);
+        }
     }
+    mistakes.none().map(|()| expand(&input.ident, &kinds))
 }
 
 fn kind(variant: &Variant) -> Result<Kind> {
@@ -83,11 +91,13 @@ fn kind(variant: &Variant) -> Result<Kind> {
     };
     let shape = match arguments(attribute)? {
         Arguments::Transparent => match &variant.fields {
-            Fields::Unnamed(fields) if fields.unnamed.len() == 1 => Shape::Transparent,
+            Fields::Unnamed(fields) if fields.unnamed.len() == 1 && is_problem(&fields.unnamed[0].ty) => {
+                Shape::Transparent
+            }
             _ => {
                 return Err(Error::new(
                     name.span(),
-                    format!("a transparent variant holds a problem: `{name}(Problem)`"),
+                    format!("a transparent variant holds a `samspill::Problem` and nothing else: `{name}(Problem)`"),
                 ));
             }
         },
@@ -97,13 +107,13 @@ fn kind(variant: &Variant) -> Result<Kind> {
                 Fields::Named(fields) => fields.named.iter().filter_map(|field| field.ident.clone()).collect(),
                 Fields::Unnamed(fields) => {
                     let message = format!("give the fields names, callers see them: `{name} {{ country: String }}`");
-                    return Err(Error::new(fields.span(), message));
+                    return Err(Error::new_spanned(fields, message));
                 }
             };
-            if let Some(taken) = fields.iter().find(|field| RESERVED.contains(&field.to_string().as_str())) {
+            if let Some(taken) = fields.iter().find(|field| RESERVED.contains(&field.unraw().to_string().as_str())) {
                 return Err(Error::new(
                     taken.span(),
-                    format!("`{taken}` is a member of every problem; call it something else"),
+                    format!("`{}` is a member of every problem; call it something else", taken.unraw()),
                 ));
             }
             let own = || format!("urn:samspill:problem:{}", kebab(&name.to_string()));
@@ -112,6 +122,10 @@ fn kind(variant: &Variant) -> Result<Kind> {
         }
     };
     Ok(Kind { ident: name.clone(), docs: docs(&variant.attrs), shape })
+}
+
+fn is_problem(kind: &Type) -> bool {
+    matches!(kind, Type::Path(path) if path.path.segments.last().is_some_and(|last| last.ident == "Problem"))
 }
 
 /// The members that a problem has anyway (RFC 9457 §3.1, and ours).
@@ -171,7 +185,7 @@ fn arguments(attribute: &Attribute) -> Result<Arguments> {
                 input.parse::<Token![,]>()?;
             }
         }
-        let missing = |what| Error::new(Span::call_site(), format!("the {what} is missing; {HELP}"));
+        let missing = |what| Error::new_spanned(attribute, format!("the {what} is missing; {HELP}"));
         let status = status.ok_or_else(|| missing("status"))?;
         let title = title.ok_or_else(|| missing("title"))?;
         Ok(Arguments::Own(Said { status, title, uri, detail, field, retry_after_s, grpc_code }))
@@ -316,7 +330,7 @@ fn into_problem(kind: &Kind) -> TokenStream {
     let retry = retry_after_s.map(|seconds| quote! { .retry_after(::core::time::Duration::from_secs(#seconds)) });
     let code = grpc_code.as_ref().map(|code| quote! { .grpc_code(::samspill::contract::Code::#code) });
     let members = fields.iter().map(|field| {
-        let name = field.to_string();
+        let name = field.unraw().to_string();
         quote_spanned! { field.span() => .member(#name, ::samspill::contract::to_member(&#field)) }
     });
     quote! {
@@ -343,11 +357,14 @@ fn from_problem(kind: &Kind) -> Option<TokenStream> {
             }
         });
     }
-    let names = fields.iter().map(ToString::to_string);
-    let values: Vec<_> = fields.iter().map(|field| format_ident!("member_{field}")).collect();
+    let members = fields.iter().map(|field| {
+        let name = field.unraw().to_string();
+        quote_spanned! { field.span() => ::samspill::contract::from_member(&problem, #name) }
+    });
+    let values: Vec<_> = fields.iter().map(|field| format_ident!("member_{}", field.unraw())).collect();
     Some(quote! {
         if problem.kind_uri() == #uri {
-            return match (#(::samspill::contract::from_member(&problem, #names),)*) {
+            return match (#(#members,)*) {
                 (#(::core::option::Option::Some(#values),)*) =>
                     ::core::result::Result::Ok(Self::#ident { #(#fields: #values),* }),
                 _ => ::core::result::Result::Err(problem),

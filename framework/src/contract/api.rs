@@ -8,6 +8,24 @@ use super::digest;
 use super::openapi::{self, Dialect, Document, OperationDocument};
 
 /// A contract, described: its name, its versions, its operations.
+///
+/// ```
+/// # use samspill::extract::Json;
+/// # use samspill::{Call, Problem};
+/// use samspill::contract::Contract;
+///
+/// #[samspill::api(name = "statistics", versions = 1..=1)]
+/// pub trait Statistics {
+///     /// How often each thing happened.
+///     #[get("/counts")]
+///     async fn counts(&self, call: &Call) -> Result<Json<Vec<u64>>, Problem>;
+/// }
+///
+/// let api = StatisticsApi::api();
+/// assert_eq!((api.name(), api.versions().collect::<Vec<_>>()), ("statistics", vec![1]));
+/// let counts = &api.operations()[0];
+/// assert_eq!((counts.name(), counts.method().as_str(), counts.path()), ("counts", "GET", "/counts"));
+/// ```
 #[derive(Debug)]
 pub struct Api {
     pub(super) name: &'static str,

@@ -66,6 +66,7 @@ pub trait Argument: Sized + Send {
     fn describe(operation: &mut OperationDocument<'_>);
 }
 
+#[diagnostic::do_not_recommend]
 impl<T: Serialize + DeserializeOwned + JsonSchema + Send> Argument for Json<T> {
     type Value = T;
 
@@ -82,6 +83,7 @@ impl<T: Serialize + DeserializeOwned + JsonSchema + Send> Argument for Json<T> {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<T: Serialize + DeserializeOwned + JsonSchema + Send> Argument for Form<T> {
     type Value = T;
 
@@ -98,6 +100,7 @@ impl<T: Serialize + DeserializeOwned + JsonSchema + Send> Argument for Form<T> {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<T: Serialize + DeserializeOwned + JsonSchema + Send + 'static> Argument for Query<T> {
     type Value = T;
 
@@ -114,6 +117,7 @@ impl<T: Serialize + DeserializeOwned + JsonSchema + Send + 'static> Argument for
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<T: Serialize + DeserializeOwned + JsonSchema + Send + 'static> Argument for Path<T> {
     type Value = T;
 
@@ -131,6 +135,7 @@ impl<T: Serialize + DeserializeOwned + JsonSchema + Send + 'static> Argument for
 }
 
 /// Refuses with 422 what its rules do not allow.
+#[diagnostic::do_not_recommend]
 impl<A> Argument for Valid<A>
 where
     A: Argument + AsRef<A::Value>,
@@ -206,6 +211,7 @@ impl Argument for Bytes {
 /// axum's own extractors are ours in other clothes: what they refuse is a problem too.
 macro_rules! like_ours {
     ($($axum:path => $ours:ident),*) => {$(
+        #[diagnostic::do_not_recommend]
         impl<T> Argument for $axum
         where
             $ours<T>: Argument<Value = T>,

@@ -7,7 +7,7 @@ use std::pin::Pin;
 
 use http::{HeaderMap, Method, StatusCode};
 
-use super::{ApiError, Argument, Reply};
+use super::{ApiError, Reply};
 use crate::{Call, CallError, Client, ClientRequest, Problem};
 
 /// A call that is being prepared; it is sent when it is awaited, and gives what the method answers.
@@ -36,6 +36,31 @@ pub struct ApiCall<A, E> {
 ///
 /// With `?` it becomes the [`Problem`] that our own caller is told, as [`CallError`] does; what the contract promises is
 /// better matched and answered in our own words.
+///
+/// ```
+/// use samspill::contract::ApiFailure;
+/// # use samspill::extract::{Json, Path};
+/// # use samspill::{ApiError, Call, Problem};
+///
+/// #[derive(Debug, ApiError)]
+/// pub enum ParcelError {
+///     #[problem(status = 404, title = "No such parcel")]
+///     NoSuchParcel { id: u64 },
+/// }
+///
+/// #[samspill::api(name = "parcels", versions = 1..=1)]
+/// pub trait Parcels {
+///     #[get("/parcels/{id}/grams")]
+///     async fn grams(&self, call: &Call, id: Path<u64>) -> Result<Json<u64>, ParcelError>;
+/// }
+///
+/// async fn grams_or_0(parcels: &ParcelsClient, call: &Call, id: u64) -> Result<u64, Problem> {
+///     match parcels.grams(call, id).await {
+///         Err(ApiFailure::Refused(ParcelError::NoSuchParcel { .. })) => Ok(0),
+///         other => Ok(other?),
+///     }
+/// }
+/// ```
 #[derive(Debug, thiserror::Error)]
 pub enum ApiFailure<E: ApiError> {
     /// The service refused, with an error of the contract.
@@ -63,7 +88,8 @@ impl<A, E> fmt::Debug for ApiCall<A, E> {
     }
 }
 
-impl<A: Reply, E: ApiError> ApiCall<A, E> {
+/// For the macro's code. Without bounds: `ApiCall`'s types are named in the method that gives it.
+impl<A, E> ApiCall<A, E> {
     #[doc(hidden)]
     pub fn new(client: &Client, call: &Call, method: Method, path: &str, version: u32) -> Self {
         let path = if path == "/" { format!("/v{version}") } else { format!("/v{version}{path}") };
@@ -71,11 +97,13 @@ impl<A: Reply, E: ApiError> ApiCall<A, E> {
     }
 
     #[doc(hidden)]
-    pub fn argument<T: Argument>(mut self, value: &T::Value) -> Self {
-        self.request = T::write(value, self.request);
+    pub fn argument<V>(mut self, value: &V, write: fn(&V, ClientRequest) -> ClientRequest) -> Self {
+        self.request = write(value, self.request);
         self
     }
+}
 
+impl<A: Reply, E: ApiError> ApiCall<A, E> {
     /// Sends an `Idempotency-Key`, with which a repeat of this call is recognised.
     pub fn idempotency_key(mut self, key: &str) -> Self {
         self.request = self.request.idempotency_key(key);

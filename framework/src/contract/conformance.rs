@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use http::{HeaderMap, Method, StatusCode, header};
+use http::{HeaderMap, HeaderName, Method, StatusCode, header};
 use serde_json::Value;
 
 use super::Contract;
@@ -21,6 +21,32 @@ use crate::{CallError, ClientRequest, Problem, test};
 /// every answer with the document: status, media type, shape, deprecation headers. It writes what the API lets it write,
 /// so run it against an instance of its own. What an operation *means* only its author knows: add it with
 /// [`check`](Self::check).
+///
+/// ```
+/// # use samspill::extract::Json;
+/// # use samspill::{Call, Problem};
+/// #[samspill::api(name = "statistics", versions = 1..=1)]
+/// pub trait Statistics {
+///     /// How often each thing happened.
+///     #[get("/counts")]
+///     async fn counts(&self, call: &Call) -> Result<Json<Vec<u64>>, Problem>;
+/// }
+///
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+/// // Whatever serves there, in whatever language.
+/// let mock = MockStatistics::new().with_counts(|_call| Ok(Json(vec![7])));
+/// let server = samspill::test::Server::start(samspill::Service::new("statistics"), StatisticsApi::router(mock)).await;
+/// let client = StatisticsClient::from(server.client());
+///
+/// let scenario = async {
+///     let counts = client.counts(&samspill::test::call()).await?;
+///     if counts == [7] { Ok(()) } else { Err(Problem::new(http::StatusCode::CONFLICT, "It counts otherwise")) }
+/// };
+/// let conformance = StatisticsApi::conformance(&server.url("")).await.check("it counts to 7", scenario).await;
+/// conformance.assert_kept();
+/// # server.stop().await;
+/// # });
+/// ```
 #[derive(Clone, Debug)]
 #[must_use = "ask it whether all checks have passed"]
 pub struct Conformance {
@@ -122,11 +148,14 @@ impl Suite {
             let described = &document["paths"][&path][operation.method.as_str().to_ascii_lowercase()];
             let sample = Sample::of(operation, described, document);
             self.fits(version, operation, &sample, described, document).await;
-            self.by_header(version, operation, &sample).await;
-            if !described["requestBody"]["content"]["application/json"].is_null() {
+            self.by_header(version, operation, &sample, described, document).await;
+            if sample.body.is_some() {
                 self.bad_bodies(version, operation, &sample).await;
             }
-            self.unknown_versions(operation, &sample).await;
+            // Once for an operation, not once for each of its versions.
+            if version == operation.until {
+                self.unknown_versions(operation, &sample).await;
+            }
             self.wrong_method(version, operation, &sample, &document["paths"][&path]).await;
         }
     }
@@ -154,66 +183,75 @@ impl Suite {
 
     /// A deprecated version says so in every answer.
     fn is_noticed(&self, version: u32, reply: &Reply) -> Result<(), String> {
-        let text = |name: &http::HeaderName| reply.headers.get(name).and_then(|value| value.to_str().ok());
         let Some(deprecation) = self.api.deprecation(version) else {
-            return match text(&DEPRECATION) {
+            return match reply.header(&DEPRECATION) {
                 None => Ok(()),
-                Some(value) => Err(format!("it says `deprecation: {value}`, and v{version} is not deprecated")),
+                Some(value) => Err(format!("it answers `{DEPRECATION}: {value}`, and v{version} is not deprecated")),
             };
         };
-        let expect = |name: &http::HeaderName, expected: &str| match text(name) {
-            Some(value) if value == expected => Ok(()),
-            other => Err(format!("`{name}` must be `{expected}`, not {other:?}")),
-        };
-        expect(&DEPRECATION, &format!("@{}", deprecation.since.1))?;
+        reply.says(&DEPRECATION, &format!("@{}", deprecation.since.1))?;
         if let Some((_, sunset)) = deprecation.sunset {
-            expect(&SUNSET, &versions::http_date(sunset))?;
+            reply.says(&SUNSET, &versions::http_date(sunset))?;
         }
-        let links: Vec<&str> =
-            reply.headers.get_all(header::LINK).iter().filter_map(|value| value.to_str().ok()).collect();
-        let has = |relation: &str| links.iter().any(|link| link.contains(&format!("rel=\"{relation}\"")));
-        if has("deprecation") && has("successor-version") {
-            Ok(())
-        } else {
-            Err(format!("`link` must have rel=\"deprecation\" and rel=\"successor-version\", not {links:?}"))
-        }
+        reply.links("deprecation")?;
+        reply.links("successor-version")
     }
 
-    async fn by_header(&mut self, version: u32, operation: &Operation, sample: &Sample) {
+    async fn by_header(
+        &mut self,
+        version: u32,
+        operation: &Operation,
+        sample: &Sample,
+        described: &Value,
+        document: &Value,
+    ) {
         let name = format!("{} {} takes `api-version: {version}`", operation.method, sample.path);
         let request = sample.request(&self.client, &sample.path).header(API_VERSION, version.to_string());
         let outcome = send(request).await.and_then(|reply| {
-            let vary: Vec<&str> =
-                reply.headers.get_all(header::VARY).iter().filter_map(|value| value.to_str().ok()).collect();
-            let varies = vary.iter().any(|value| value.to_ascii_lowercase().contains(API_VERSION.as_str()));
-            if varies { Ok(()) } else { Err(format!("it answers {} without `vary: {API_VERSION}`", reply.status)) }
+            reply.fits(described, document)?;
+            reply.varies()?;
+            reply.says(&API_VERSION, &version.to_string())?;
+            self.is_noticed(version, &reply)
         });
-        self.note(name, outcome);
-
-        let missing = self.api.newest + 1;
-        let name = format!("{} {} refuses `api-version: {missing}`", operation.method, sample.path);
-        let request = sample.request(&self.client, &sample.path).header(API_VERSION, missing.to_string());
-        let outcome = send(request).await.and_then(|reply| reply.is_unsupported(StatusCode::NOT_ACCEPTABLE));
         self.note(name, outcome);
     }
 
+    /// One that is not there, in the path and in the header, and none.
     async fn unknown_versions(&mut self, operation: &Operation, sample: &Sample) {
-        let path = versions::path(self.api.newest + 1, &sample.path);
-        let name = format!("{} {path} is refused", operation.method);
+        let (method, missing) = (&operation.method, self.api.newest + 1);
+        let path = versions::path(missing, &sample.path);
         let outcome = send(sample.request(&self.client, &path)).await;
-        self.note(name, outcome.and_then(|reply| reply.is_unsupported(StatusCode::NOT_FOUND)));
+        let outcome = outcome.and_then(|reply| reply.is_unsupported(StatusCode::NOT_FOUND));
+        self.note(format!("{method} {path} is refused"), outcome);
+
+        let request = sample.request(&self.client, &sample.path).header(API_VERSION, missing.to_string());
+        let outcome = send(request).await.and_then(|reply| reply.is_unsupported(StatusCode::NOT_ACCEPTABLE));
+        self.note(format!("{method} {} refuses `{API_VERSION}: {missing}`", sample.path), outcome);
+
+        // Without a version an ordinary route may have the root.
+        if sample.path != "/" {
+            let outcome = send(sample.request(&self.client, &sample.path)).await;
+            let outcome = outcome.and_then(|reply| reply.is_unsupported(StatusCode::BAD_REQUEST));
+            self.note(format!("{method} {} asks for a version", sample.path), outcome);
+        }
     }
 
     async fn bad_bodies(&mut self, version: u32, operation: &Operation, sample: &Sample) {
         let path = versions::path(version, &sample.path);
         for (what, media_type, body, expected) in [
             ("half a body", "application/json", "{", &[400][..]),
-            ("a list for an object", "application/json", "[0]", &[400, 422]),
+            ("a text for an object", "application/json", "\"a\"", &[400, 422]),
             ("another media type", "text/plain", "{}", &[415]),
         ] {
+            if what == "a text for an object" && !sample.body.as_ref().is_some_and(Value::is_object) {
+                continue;
+            }
             let name = format!("{} {path} refuses {what}", operation.method);
             let request = sample.request(&self.client, &path).header(header::CONTENT_TYPE, media_type).body(body);
-            let outcome = send(request).await.and_then(|reply| reply.is_problem(expected));
+            let outcome = send(request).await.and_then(|reply| {
+                reply.is_problem(expected)?;
+                self.is_noticed(version, &reply)
+            });
             self.note(name, outcome);
         }
     }
@@ -242,6 +280,28 @@ impl Reply {
         value.split(';').next().unwrap_or_default().trim()
     }
 
+    fn header(&self, name: &HeaderName) -> Option<&str> {
+        self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+
+    fn says(&self, name: &HeaderName, expected: &str) -> Result<(), String> {
+        match self.header(name) {
+            Some(value) if value == expected => Ok(()),
+            Some(value) => Err(format!("it answers `{name}: {value}`, not `{name}: {expected}`")),
+            None => Err(format!("it answers without `{name}: {expected}`")),
+        }
+    }
+
+    fn links(&self, relation: &str) -> Result<(), String> {
+        let mut links = self.headers.get_all(header::LINK).iter().filter_map(|value| value.to_str().ok());
+        let relation = format!("rel=\"{relation}\"");
+        if links.any(|link| link.contains(&relation)) {
+            Ok(())
+        } else {
+            Err(format!("it answers without a `{}` with {relation}", header::LINK))
+        }
+    }
+
     fn json(&self) -> Result<Value, String> {
         serde_json::from_slice(&self.body).map_err(|error| format!("its body is not JSON: {error}"))
     }
@@ -250,7 +310,8 @@ impl Reply {
     fn fits(&self, described: &Value, document: &Value) -> Result<(), String> {
         let response = &described["responses"][self.status.as_str()];
         if response.is_null() {
-            return if self.status.is_client_error() {
+            let is_there = self.status != StatusCode::METHOD_NOT_ALLOWED;
+            return if self.status.is_client_error() && is_there {
                 self.is_problem(&[self.status.as_u16()])
             } else {
                 Err(format!("it answers {}, which the document does not name", self.status))
@@ -266,7 +327,8 @@ impl Reply {
 
     fn is_problem(&self, expected: &[u16]) -> Result<(), String> {
         if !expected.contains(&self.status.as_u16()) {
-            return Err(format!("it answers {}, not {expected:?}", self.status));
+            let expected: Vec<String> = expected.iter().map(u16::to_string).collect();
+            return Err(format!("it answers {}, not {}", self.status, expected.join(" or ")));
         }
         if self.media_type() != "application/problem+json" {
             return Err(format!("its error is `content-type: {}`, not application/problem+json", self.media_type()));
@@ -277,6 +339,16 @@ impl Reply {
             return Err(format!("its problem does not say `title` and `status: {}`", self.status.as_u16()));
         }
         Ok(())
+    }
+
+    fn varies(&self) -> Result<(), String> {
+        let vary = self.headers.get_all(header::VARY).iter().filter_map(|value| value.to_str().ok());
+        let mut names = vary.flat_map(|value| value.split(',')).map(str::trim);
+        if names.any(|name| name.eq_ignore_ascii_case(API_VERSION.as_str())) {
+            Ok(())
+        } else {
+            Err(format!("it answers {} without `vary: {API_VERSION}`", self.status))
+        }
     }
 
     fn is_unsupported(&self, expected: StatusCode) -> Result<(), String> {

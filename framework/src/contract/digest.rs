@@ -28,6 +28,8 @@ fn strip(value: &mut Value) {
             }
             for (key, member) in members {
                 match member {
+                    // The order of fields and variants in the source means nothing.
+                    Value::Array(names) if key == "required" || key == "enum" => names.sort_by_key(Value::to_string),
                     Value::Object(named) if NAMED.contains(&key.as_str()) => strip_each(named),
                     member => strip(member),
                 }
@@ -54,5 +56,12 @@ mod tests {
             json!({ "description": "x", "properties": { "title": { "type": "string", "title": "T" } } });
         strip(&mut documented);
         assert_eq!(documented, json!({ "properties": { "title": { "type": "string" } } }));
+    }
+
+    #[test]
+    fn the_order_of_fields_is_no_meaning() {
+        let mut value = json!({ "required": ["b", "a"], "enum": [2, "1"], "prefixItems": [2, 1] });
+        strip(&mut value);
+        assert_eq!(value, json!({ "required": ["a", "b"], "enum": ["1", 2], "prefixItems": [2, 1] }));
     }
 }

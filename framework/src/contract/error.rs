@@ -59,6 +59,20 @@ pub trait ApiError: std::fmt::Debug + Sized + Send + 'static {
 }
 
 /// A kind of problem, for the documents.
+///
+/// ```
+/// use samspill::ApiError;
+///
+/// #[derive(Debug, ApiError)]
+/// enum ParcelError {
+///     /// It may have arrived.
+///     #[problem(status = 404, title = "No such parcel")]
+///     NoSuchParcel,
+/// }
+///
+/// let kind = ParcelError::kinds()[0];
+/// assert_eq!((kind.status, kind.uri, kind.docs), (404, "urn:samspill:problem:no-such-parcel", "It may have arrived."));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ProblemKind {
     /// The HTTP status.

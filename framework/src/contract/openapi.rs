@@ -8,10 +8,11 @@ use std::fmt;
 
 use http::StatusCode;
 use schemars::generate::{SchemaGenerator, SchemaSettings};
+use schemars::transform::{RecursiveTransform, ReplacePrefixItems};
 use schemars::{JsonSchema, Schema};
 use serde_json::{Map, Value, json};
 
-use super::ApiError;
+use super::ProblemKind;
 use super::api::{Api, Operation};
 use super::versions;
 
@@ -31,6 +32,23 @@ pub enum Dialect {
 }
 
 /// An OpenAPI document. Its text, made by `to_string`, is indented JSON that ends with a newline, as it is committed.
+///
+/// ```
+/// # use samspill::extract::Json;
+/// # use samspill::{Call, Problem};
+/// use samspill::contract::Dialect;
+///
+/// #[samspill::api(name = "statistics", versions = 1..=1)]
+/// pub trait Statistics {
+///     /// How often each thing happened.
+///     #[get("/counts")]
+///     async fn counts(&self, call: &Call) -> Result<Json<Vec<u64>>, Problem>;
+/// }
+///
+/// let document = StatisticsApi::openapi(1, Dialect::V3_0).unwrap();
+/// assert_eq!(document.as_json()["openapi"], "3.0.3");
+/// assert_eq!(document.as_json()["paths"]["/v1/counts"]["get"]["summary"], "How often each thing happened");
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Document(Value);
 
@@ -38,6 +56,11 @@ impl Document {
     /// The document as JSON.
     pub fn as_json(&self) -> &Value {
         &self.0
+    }
+
+    pub(super) fn with_server(mut self, url: &str) -> Self {
+        self.0["servers"] = json!([{ "url": url }]);
+        self
     }
 }
 
@@ -83,10 +106,14 @@ pub(super) fn document(api: &Api, version: u32, dialect: Dialect) -> Document {
     }
     let mut schemas = schemas.finish(&mut paths);
     schemas.insert("Problem".to_owned(), problem_schema());
+    let mut schemas = Value::Object(schemas);
+    let mut paths = Value::Object(paths);
+    unwrap_descriptions(&mut schemas);
+    unwrap_descriptions(&mut paths);
 
     let mut info = json!({ "title": api.name, "version": format!("{version}.0.0") });
     if !api.docs.is_empty() {
-        info["description"] = api.docs.into();
+        info["description"] = unwrapped(api.docs).into();
     }
     if let Some(deprecation) = api.deprecation(version) {
         info["x-samspill-deprecated"] =
@@ -143,7 +170,7 @@ impl OperationDocument<'_> {
     /// The members of a struct, each a parameter; for a path a single value or a tuple too.
     pub(super) fn takes_parameters<T: JsonSchema>(&mut self, place: Place) {
         self.may_refuse(400);
-        let schema = self.schemas.inline::<T>();
+        let schema = self.schemas.parameters::<T>();
         let required: Vec<&str> =
             schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
         let members: Vec<(String, Value, bool)> = match schema["properties"].as_object() {
@@ -152,11 +179,16 @@ impl OperationDocument<'_> {
                 .map(|(name, schema)| (name.clone(), schema.clone(), required.contains(&name.as_str())))
                 .collect(),
             None => {
-                parameter_names(self.path).zip(positional(&schema)).map(|(name, schema)| (name, schema, true)).collect()
+                let values = match schema["prefixItems"].as_array() {
+                    Some(parts) => parts.clone(),
+                    None => vec![schema.clone()],
+                };
+                parameter_names(self.path).zip(values).map(|(name, schema)| (name, schema, true)).collect()
             }
         };
         let place_name = if place == Place::Path { "path" } else { "query" };
         for (name, mut schema, is_required) in members {
+            self.schemas.finish_parameter(&mut schema);
             let description = schema.as_object_mut().and_then(|schema| schema.remove("description"));
             let is_required = is_required || place == Place::Path;
             let mut parameter = json!({ "name": name, "in": place_name, "required": is_required, "schema": schema });
@@ -185,8 +217,8 @@ impl OperationDocument<'_> {
 
     /// What the contract's error can be.
     #[doc(hidden)]
-    pub fn refuses<E: ApiError>(&mut self) {
-        for kind in E::kinds() {
+    pub fn refuses(&mut self, kinds: Vec<ProblemKind>) {
+        for kind in kinds {
             let mut text = format!("`{}`: {}.", kind.uri, kind.title.trim_end_matches('.'));
             if !kind.docs.is_empty() {
                 text.push(' ');
@@ -233,7 +265,7 @@ impl OperationDocument<'_> {
         let (summary, description) = operation.docs.split_once("\n\n").unwrap_or((operation.docs, ""));
         let mut described = json!({ "operationId": operation.name, "responses": responses });
         if !summary.is_empty() {
-            described["summary"] = summary.replace('\n', " ").trim_end_matches('.').into();
+            described["summary"] = unwrapped(summary).trim_end_matches('.').into();
         }
         if !description.is_empty() {
             described["description"] = description.into();
@@ -255,7 +287,10 @@ impl Schemas {
     fn new(dialect: Dialect) -> Self {
         let settings = || {
             match dialect {
-                Dialect::V3_0 => SchemaSettings::openapi3(),
+                Dialect::V3_0 => SchemaSettings::openapi3().with(|settings| {
+                    settings.transforms.retain(|transform| !transform.is::<ReplacePrefixItems>());
+                    settings.transforms.insert(0, Box::new(RecursiveTransform(older)));
+                }),
                 Dialect::V3_1 => SchemaSettings::draft2020_12(),
             }
             .with(|settings| {
@@ -276,11 +311,33 @@ impl Schemas {
         subschema::<T>(&mut self.written)
     }
 
-    /// A type's own schema, not a reference to it.
-    fn inline<T: JsonSchema>(&mut self) -> Value {
-        let mut schema = T::json_schema(&mut self.read);
-        transform(&mut self.read, &mut schema);
-        schema.to_value()
+    /// A type's own schema, not a reference to it, as schemars makes it: its parts are parameters, not itself.
+    fn parameters<T: JsonSchema>(&mut self) -> Value {
+        T::json_schema(&mut self.read).to_value()
+    }
+
+    /// A parameter is left out; it cannot be null.
+    fn finish_parameter(&mut self, parameter: &mut Value) {
+        let Some(members) = parameter.as_object_mut() else { return };
+        if let Some(Value::Array(kinds)) = members.get_mut("type") {
+            kinds.retain(|kind| kind != "null");
+            if let [only] = kinds.as_slice() {
+                let only = only.clone();
+                members.insert("type".to_owned(), only);
+            }
+        }
+        if let Some(Value::Array(choices)) = members.get_mut("anyOf") {
+            choices.retain(|choice| choice["type"] != "null");
+            if let [Value::Object(only)] = choices.as_slice() {
+                let only = only.clone();
+                members.remove("anyOf");
+                members.extend(only);
+            }
+        }
+        members.retain(|key, member| key != "default" || !member.is_null());
+        if let Ok(schema) = parameter.try_into() {
+            transform(&mut self.read, schema);
+        }
     }
 
     /// All of them. A type that is read in one way and written in another gets a second name in the requests.
@@ -288,7 +345,14 @@ impl Schemas {
         let mut all = self.written.take_definitions(true);
         let read = self.read.take_definitions(true);
         let differs = |name: &String| all.get(name).is_some_and(|written| Some(written) != read.get(name));
-        let renamed: Vec<String> = read.keys().filter(|name| differs(name)).cloned().collect();
+        let mut renamed: Vec<String> = read.keys().filter(|name| differs(name)).cloned().collect();
+        // What holds such a type differs too.
+        while let Some((name, _)) = read
+            .iter()
+            .find(|(name, schema)| all.contains_key(*name) && !renamed.contains(name) && refers_to(schema, &renamed))
+        {
+            renamed.push(name.clone());
+        }
         let mut requests = Value::Object(read.into_iter().collect());
         rename_refs(&mut requests, &renamed);
         for operation in paths.values_mut().filter_map(Value::as_object_mut).flat_map(Map::values_mut) {
@@ -321,9 +385,93 @@ fn transform(generator: &mut SchemaGenerator, schema: &mut Schema) {
     }
 }
 
+/// Says in the words of 3.0 what schemars leaves in those of 2020-12.
+fn older(schema: &mut Schema) {
+    let Some(members) = schema.as_object_mut() else { return };
+    // A tuple is a list of which each item is one of several.
+    if let Some(Value::Array(mut parts)) = members.remove("prefixItems") {
+        let mut kinds: Vec<Value> = Vec::new();
+        for part in parts.drain(..) {
+            if !kinds.contains(&part) {
+                kinds.push(part);
+            }
+        }
+        let items = if kinds.len() == 1 { kinds.remove(0) } else { json!({ "anyOf": kinds }) };
+        members.insert("items".to_owned(), items);
+    }
+    // A map whose keys are numbers.
+    if let Some(Value::Object(patterns)) = members.remove("patternProperties") {
+        let values = patterns.into_iter().next().map_or(Value::Bool(true), |(_pattern, values)| values);
+        members.insert("additionalProperties".to_owned(), values);
+    }
+    // Something or null. `nullable` stands beside what it is about, and a reference has nothing beside it.
+    if let Some(Value::Array(choices)) = members.get_mut("anyOf") {
+        let before = choices.len();
+        choices.retain(|choice| *choice != json!({ "type": "null" }));
+        if choices.len() < before {
+            let keyword = if choices.len() == 1 { "allOf" } else { "anyOf" };
+            if let Some(choices) = members.remove("anyOf") {
+                members.insert(keyword.to_owned(), choices);
+            }
+            members.insert("nullable".to_owned(), Value::Bool(true));
+        }
+    }
+}
+
+/// Joins the lines of each paragraph of every description: they were broken for the source.
+fn unwrap_descriptions(value: &mut Value) {
+    match value {
+        Value::Object(members) => {
+            for (key, member) in members {
+                match member {
+                    Value::String(text) if key == "description" => *text = unwrapped(text),
+                    member => unwrap_descriptions(member),
+                }
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(unwrap_descriptions),
+        _ => {}
+    }
+}
+
+/// A paragraph is one line. Lists, tables, headings, quotes and code stay as they are (CommonMark).
+fn unwrapped(text: &str) -> String {
+    let mut whole = String::new();
+    let (mut is_code, mut was_own) = (false, true);
+    for line in text.lines() {
+        let is_fence = line.trim_start().starts_with("```");
+        let is_list =
+            line.starts_with(['-', '*']) || line.trim_start_matches(|c: char| c.is_ascii_digit()).starts_with(". ");
+        let own = is_fence || is_code || is_list || line.is_empty() || line.starts_with(['|', '#', '>', ' ', '\t']);
+        is_code ^= is_fence;
+        if !whole.is_empty() {
+            whole.push(if own || was_own { '\n' } else { ' ' });
+        }
+        whole.push_str(line);
+        was_own = own;
+    }
+    whole
+}
+
 /// What a type is called that is read in another way than it is written.
 fn as_read(name: &str) -> String {
     format!("{name}AsRead")
+}
+
+/// The name of the type that a reference leads to.
+fn target(reference: &str) -> &str {
+    reference.rsplit('/').next().unwrap_or_default()
+}
+
+fn refers_to(schema: &Value, names: &[String]) -> bool {
+    match schema {
+        Value::Object(members) => members.iter().any(|(key, member)| match member {
+            Value::String(reference) if key == "$ref" => names.iter().any(|name| name == target(reference)),
+            member => refers_to(member, names),
+        }),
+        Value::Array(items) => items.iter().any(|item| refers_to(item, names)),
+        _ => false,
+    }
 }
 
 fn rename_refs(value: &mut Value, renamed: &[String]) {
@@ -331,10 +479,10 @@ fn rename_refs(value: &mut Value, renamed: &[String]) {
         Value::Object(members) => {
             for (key, member) in members {
                 match member {
-                    Value::String(target) if key == "$ref" => {
-                        let name = target.rsplit('/').next().unwrap_or_default();
+                    Value::String(reference) if key == "$ref" => {
+                        let name = target(reference);
                         if renamed.iter().any(|known| known == name) {
-                            *target = format!("#/components/schemas/{}", as_read(name));
+                            *reference = format!("#/components/schemas/{}", as_read(name));
                         }
                     }
                     member => rename_refs(member, renamed),
@@ -350,19 +498,6 @@ fn rename_refs(value: &mut Value, renamed: &[String]) {
 pub(super) fn parameter_names(path: &str) -> impl Iterator<Item = String> {
     let name = |segment: &str| Some(segment.strip_prefix('{')?.strip_suffix('}')?.to_owned());
     path.split('/').filter_map(name)
-}
-
-/// The schemas of a tuple's parts, or the one of a single value.
-fn positional(schema: &Value) -> Vec<Value> {
-    match (&schema["prefixItems"], &schema["items"]) {
-        (Value::Array(parts), _) | (_, Value::Array(parts)) => parts.clone(),
-        // The 3.0 dialect has no tuples: every part is one of several.
-        (_, Value::Object(_)) if schema["type"] == "array" => {
-            let count = schema["maxItems"].as_u64().and_then(|count| usize::try_from(count).ok()).unwrap_or(1);
-            vec![schema["items"].clone(); count]
-        }
-        _ => vec![schema.clone()],
-    }
 }
 
 fn problem_response(description: &str) -> Value {
@@ -395,4 +530,44 @@ fn problem_schema() -> Value {
             "trace_id": { "type": "string", "description": "The trace in which it happened." },
         },
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_paragraph_is_one_line_and_code_is_left_alone() {
+        let text = "One\ntwo.\n\nThree\n- four\n  five\n# Six\nseven\n```\neight\nnine\n```\nten";
+        let expected = "One two.\n\nThree\n- four\n  five\n# Six\nseven\n```\neight\nnine\n```\nten";
+        assert_eq!(unwrapped(text), expected);
+    }
+
+    #[test]
+    fn what_holds_a_type_that_is_read_otherwise_is_read_otherwise_too() {
+        let mut schemas = Schemas::new(Dialect::V3_0);
+        let (read, written) = (schemas.read::<Outer>(), schemas.written::<Outer>());
+        assert_eq!(read, written);
+        let mut paths = Map::new();
+        paths.insert("/".to_owned(), json!({ "post": { "requestBody": { "schema": read } } }));
+        let all = schemas.finish(&mut paths);
+        assert_eq!(all.keys().collect::<Vec<_>>(), ["Inner", "InnerAsRead", "Outer", "OuterAsRead"]);
+        let inner = |name: &str| all[name]["properties"]["inner"]["$ref"].clone();
+        assert_eq!(inner("Outer"), "#/components/schemas/Inner");
+        assert_eq!(inner("OuterAsRead"), "#/components/schemas/InnerAsRead");
+        assert_eq!(paths["/"]["post"]["requestBody"]["schema"]["$ref"], "#/components/schemas/OuterAsRead");
+    }
+
+    #[derive(JsonSchema)]
+    #[expect(dead_code, reason = "only its shape is looked at")]
+    struct Outer {
+        inner: Inner,
+    }
+
+    /// Always written, not always read.
+    #[derive(JsonSchema)]
+    #[expect(dead_code, reason = "only its shape is looked at")]
+    struct Inner {
+        note: Option<String>,
+    }
 }

@@ -9,9 +9,9 @@ use super::api::Api;
 use super::openapi::Dialect;
 use crate::Problem;
 
-/// A document, as JSON.
-pub(super) fn json(api: &Api, version: u32, dialect: Dialect) -> Response {
-    match api.openapi(version, dialect) {
+/// A document, as JSON. `root` is the API's, relative to the document, which may be anywhere behind an edge.
+pub(super) fn json(api: &Api, version: u32, dialect: Dialect, root: &str) -> Response {
+    match api.openapi(version, dialect).map(|document| document.with_server(root)) {
         Some(document) => ([(header::CONTENT_TYPE, "application/json")], document.to_string()).into_response(),
         None => Problem::from(StatusCode::NOT_FOUND).into_response(),
     }
@@ -29,7 +29,7 @@ const STYLE: &str = "
 body { font: 1rem/1.5 system-ui, sans-serif; max-width: 56rem; margin: 2rem auto; padding: 0 1rem; color: #1a2733 }
 h1 small { font-weight: normal; color: #5b6b7a } nav a { margin-right: 1rem } code { background: #f0f3f6; padding: .1rem .3rem }
 section { border-top: 1px solid #d5dde4; padding: 1rem 0 } table { border-collapse: collapse; width: 100% }
-th, td { text-align: left; vertical-align: top; padding: .25rem 1rem .25rem 0 } td { white-space: pre-line }
+th, td { text-align: left; vertical-align: top; padding: .25rem 1rem .25rem 0 } td, p { white-space: pre-line }
 .going { background: #fff4d6; padding: .5rem 1rem } .verb { display: inline-block; min-width: 4rem; font-weight: bold }
 ";
 
@@ -89,7 +89,7 @@ fn section(path: &str, verb: &str, operation: &Value) -> Markup {
             table {
                 @for parameter in operation["parameters"].as_array().into_iter().flatten() {
                     tr {
-                        th { (parameter["name"].as_str().unwrap_or_default()) }
+                        th { (parameter["name"].as_str().unwrap_or_default()) @if parameter["required"] != true { " ?" } }
                         td { (kind(&parameter["schema"])) " in the " (parameter["in"].as_str().unwrap_or_default()) }
                         td { (parameter["description"].as_str().unwrap_or_default()) }
                     }
@@ -139,10 +139,22 @@ fn kind(schema: &Value) -> Markup {
     if let Some(choices) = schema["enum"].as_array() {
         return markup! { @for choice in choices { code { (choice) } " " } };
     }
+    if let Some(choices) = schema["oneOf"].as_array().or_else(|| schema["anyOf"].as_array()) {
+        return markup! {
+            @for (index, choice) in choices.iter().enumerate() { @if index > 0 { " or " } (kind(choice)) }
+        };
+    }
     let bounds = [("minimum", "≥"), ("maximum", "≤"), ("minLength", "length ≥"), ("maxLength", "length ≤")];
+    let values = &schema["additionalProperties"];
     markup! {
         @match schema["type"].as_str() {
             Some("array") => { "list of " (kind(&schema["items"])) },
+            Some("object") if schema["properties"].is_object() => {
+                @for (index, (name, property)) in schema["properties"].as_object().into_iter().flatten().enumerate() {
+                    @if index > 0 { ", " } (name) ": " (kind(property))
+                }
+            },
+            Some("object") if values.is_object() => { "names with " (kind(values)) },
             Some(name) => (name),
             None => "any",
         }

@@ -21,7 +21,7 @@ use crate::{Answer, CallError, Problem};
     note = "answer with `Json<T>`, `Created<T>`, `Accepted`, `NoContent`, or `(HeaderMap, …)` of one of them",
     note = "`T` must derive `serde::Serialize`, `serde::Deserialize` and `schemars::JsonSchema`"
 )]
-pub trait Reply: IntoResponse + Send {
+pub trait Reply: Sized + Send {
     /// What a caller gets: the value without its wrapper.
     type Value: Send;
 
@@ -30,6 +30,9 @@ pub trait Reply: IntoResponse + Send {
     /// # Errors
     /// [`CallError::Broken`], or [`CallError::Unexpected`] for another shape.
     fn read(answer: Answer) -> impl Future<Output = Result<Self::Value, CallError>> + Send;
+
+    /// Writes it into an answer.
+    fn write(self) -> Response;
 
     /// Describes it.
     fn describe(operation: &mut OperationDocument<'_>);
@@ -59,13 +62,26 @@ impl<T> Created<T> {
 }
 
 /// 202: it will be done.
+///
+/// ```
+/// use samspill::contract::{Accepted, Reply};
+///
+/// assert_eq!(Accepted.write().status(), 202);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Accepted;
 
 /// 204: it is done, and there is nothing to say.
+///
+/// ```
+/// use samspill::contract::{NoContent, Reply};
+///
+/// assert_eq!(NoContent.write().status(), 204);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct NoContent;
 
+#[diagnostic::do_not_recommend]
 impl<T: Serialize + DeserializeOwned + JsonSchema + Send> Reply for Json<T> {
     type Value = T;
 
@@ -73,16 +89,25 @@ impl<T: Serialize + DeserializeOwned + JsonSchema + Send> Reply for Json<T> {
         answer.json().await
     }
 
+    fn write(self) -> Response {
+        self.into_response()
+    }
+
     fn describe(operation: &mut OperationDocument<'_>) {
         operation.answers_json::<T>(StatusCode::OK, &[]);
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<T: Serialize + DeserializeOwned + JsonSchema + Send> Reply for axum::Json<T> {
     type Value = T;
 
     async fn read(answer: Answer) -> Result<T, CallError> {
         answer.json().await
+    }
+
+    fn write(self) -> Response {
+        self.into_response()
     }
 
     fn describe(operation: &mut OperationDocument<'_>) {
@@ -99,11 +124,16 @@ impl<T: Serialize> IntoResponse for Created<T> {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<T: Serialize + DeserializeOwned + JsonSchema + Send> Reply for Created<T> {
     type Value = T;
 
     async fn read(answer: Answer) -> Result<T, CallError> {
         answer.json().await
+    }
+
+    fn write(self) -> Response {
+        self.into_response()
     }
 
     fn describe(operation: &mut OperationDocument<'_>) {
@@ -125,6 +155,10 @@ impl Reply for Accepted {
         Ok(())
     }
 
+    fn write(self) -> Response {
+        self.into_response()
+    }
+
     fn describe(operation: &mut OperationDocument<'_>) {
         operation.answers_nothing(StatusCode::ACCEPTED);
     }
@@ -143,6 +177,10 @@ impl Reply for NoContent {
         Ok(())
     }
 
+    fn write(self) -> Response {
+        self.into_response()
+    }
+
     fn describe(operation: &mut OperationDocument<'_>) {
         operation.answers_nothing(StatusCode::NO_CONTENT);
     }
@@ -154,6 +192,11 @@ impl<R: Reply> Reply for (HeaderMap, R) {
 
     fn read(answer: Answer) -> impl Future<Output = Result<Self::Value, CallError>> + Send {
         R::read(answer)
+    }
+
+    fn write(self) -> Response {
+        let (headers, reply) = self;
+        (headers, reply.write()).into_response()
     }
 
     fn describe(operation: &mut OperationDocument<'_>) {

@@ -43,8 +43,10 @@ use crate::{Call, Problem};
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct ApiRouter {
-    pub(super) router: Router,
-    pub(super) apis: Vec<&'static Api>,
+    router: Router,
+    /// The documents without a contract's name in their paths, if there is only one contract.
+    only_documents: Option<Router>,
+    apis: Vec<&'static Api>,
 }
 
 impl ApiRouter {
@@ -53,7 +55,7 @@ impl ApiRouter {
     #[must_use]
     pub fn new<C: Contract>() -> Self {
         let api = C::api();
-        Self { router: documents(api), apis: vec![api] }
+        Self { router: documents(api, true), only_documents: Some(documents(api, false)), apis: vec![api] }
     }
 
     /// Serves an operation in each version that has it.
@@ -96,6 +98,12 @@ impl ApiRouter {
     pub fn merge(mut self, other: impl Into<Self>) -> Self {
         let other = other.into();
         self.router = self.router.merge(other.router);
+        // Of two, none is the only one.
+        self.only_documents = match (self.apis.is_empty(), other.apis.is_empty()) {
+            (_, true) => self.only_documents,
+            (true, false) => other.only_documents,
+            (false, false) => None,
+        };
         self.apis.extend(other.apis);
         self
     }
@@ -111,23 +119,28 @@ impl ApiRouter {
             + Sync
             + 'static,
     {
-        self.router = self.router.layer(layer);
+        self.router = self.router.layer(layer.clone());
+        self.only_documents = self.only_documents.map(|documents| documents.layer(layer));
         self
     }
 
     /// The routes alone, for a server that is not ours: versions in the path, not in the header.
     pub fn into_router(self) -> Router {
-        self.router
+        match self.only_documents {
+            Some(documents) => self.router.merge(documents),
+            None => self.router,
+        }
     }
 
     pub(crate) fn into_parts(self) -> (Router, Arc<Versions>) {
-        (self.router, Arc::new(Versions::of(&self.apis)))
+        let versions = Arc::new(Versions::of(&self.apis));
+        (self.into_router(), versions)
     }
 }
 
 impl From<Router> for ApiRouter {
     fn from(router: Router) -> Self {
-        Self { router, apis: Vec::new() }
+        Self { router, only_documents: None, apis: Vec::new() }
     }
 }
 
@@ -135,18 +148,22 @@ fn filter(method: &Method) -> MethodFilter {
     MethodFilter::try_from(method.clone()).unwrap_or_else(|_| unreachable!("because the macro knows five verbs"))
 }
 
-/// `/openapi/v1.json` and `/openapi/v1.html` for each version, and the 3.1 dialect as `/openapi/v1-3.1.json`.
-fn documents(api: &'static Api) -> Router {
+/// `/openapi/NAME/v1.json` and `/openapi/NAME/v1.html` for each version, and the 3.1 dialect as
+/// `/openapi/NAME/v1-3.1.json`; without the name for a service that has one contract.
+fn documents(api: &'static Api, is_named: bool) -> Router {
+    let folder = if is_named { format!("/openapi/{}", api.name) } else { "/openapi".to_owned() };
+    // The API's root, as seen from there.
+    let root = if is_named { "../.." } else { ".." };
     let mut router = Router::new();
     for version in api.versions() {
         for (path, dialect) in [
-            (format!("/openapi/v{version}.json"), Dialect::V3_0),
-            (format!("/openapi/v{version}-3.1.json"), Dialect::V3_1),
+            (format!("{folder}/v{version}.json"), Dialect::V3_0),
+            (format!("{folder}/v{version}-3.1.json"), Dialect::V3_1),
         ] {
-            router = router.route(&path, axum::routing::get(async move || page::json(api, version, dialect)));
+            router = router.route(&path, axum::routing::get(async move || page::json(api, version, dialect, root)));
         }
         let html = axum::routing::get(async move || page::html(api, version));
-        router = router.route(&format!("/openapi/v{version}.html"), html);
+        router = router.route(&format!("{folder}/v{version}.html"), html);
     }
     router
 }

@@ -22,7 +22,7 @@ use super::body::Paced;
 use super::grpc::{self, DescriptorsError, GrpcServices};
 use super::limits::BODY_LIMIT_BYTES;
 use crate::call::{self, Bounded, Protocol, Refusal, Surroundings};
-use crate::contract::{self, ApiRouter, Versions};
+use crate::contract::{ApiRouter, Versions};
 use crate::observe::{self, Observed, Side};
 use crate::test::Hop;
 use crate::{Call, Problem};
@@ -113,7 +113,7 @@ impl App {
     /// One request: its version, its span, its call, its handler, its answer.
     async fn serve_http(self, mut request: Request) -> Response {
         // Version: a header's form is the path's from here on.
-        let version = self.versions.dispatch(&mut request);
+        let stated = self.versions.dispatch(&mut request);
 
         // Span and call: an unsampled request makes no span, but its log lines name its trace.
         let (mut parts, body) = request.into_parts();
@@ -124,25 +124,29 @@ impl App {
         let (call, refusal) =
             Call::of_remote(&parts.headers, &remote, Protocol::Http, span.clone(), &self.surroundings);
         parts.extensions.insert(call.clone());
-        let route = is_recorded.then(|| note_route(&mut parts.extensions));
+        let must_note = is_recorded || stated.refused.is_some();
+        let note = must_note.then(|| note_route(&mut parts.extensions));
 
         // Handler: whatever ends it, there is an answer.
-        let answered = match (refusal, &version) {
-            (Some(refusal), _) => Err(refusal),
-            (None, Err(problem)) => Ok(problem.clone().into_response()),
-            (None, Ok(_)) => {
+        let answered = match refusal {
+            Some(refusal) => Err(refusal),
+            None => {
                 let mut request = Request::from_parts(parts, Paced::wrap(body, &call));
                 DefaultBodyLimit::max(BODY_LIMIT_BYTES).apply(&mut request);
                 let handler = caught(self.http.oneshot(request), panicked);
                 within(&span, &remote, in_time(&call, handler)).await
             }
         };
+        let route = note.as_deref().and_then(OnceLock::get).map(MatchedPath::as_str);
+        let answered = match &stated.refused {
+            // A path that means no operation may still be an ordinary route.
+            Some(problem) if route.is_none() => Ok(problem.clone().into_response()),
+            _ => answered,
+        };
         let mut response = complete(answered.unwrap_or_else(IntoResponse::into_response), &call);
         let status = response.status();
         let headers = response.headers_mut();
-        if let Ok(Some(version)) = version {
-            contract::vary(headers, version);
-        }
+        stated.vary(headers);
         if status == StatusCode::UNAUTHORIZED && self.surroundings.jwt.is_some() {
             // RFC 9110 §11.6.1: a 401 says how to do better.
             headers.entry(header::WWW_AUTHENTICATE).or_insert(HeaderValue::from_static("Bearer"));
@@ -150,7 +154,7 @@ impl App {
         if !is_recorded {
             return response;
         }
-        observe::http_routed(&span, &method, route.as_deref().and_then(OnceLock::get).map(MatchedPath::as_str));
+        observe::http_routed(&span, &method, route);
         observe::http_answered(&span, status);
         response.map(|body| Body::new(Observed::http(body, span)))
     }

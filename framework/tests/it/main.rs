@@ -6,6 +6,7 @@ mod attribute;
 mod bad_input;
 mod calling;
 mod cancelling;
+mod contract;
 mod deadlines;
 mod errors;
 mod faults;

@@ -1,9 +1,9 @@
 //! Writes the trait and what comes from it.
 
-use proc_macro2::TokenStream;
-use quote::{format_ident, quote, quote_spanned};
-use syn::spanned::Spanned;
-use syn::{Ident, LitStr};
+use proc_macro2::{Span, TokenStream};
+use quote::{ToTokens, format_ident, quote, quote_spanned};
+use syn::ext::IdentExt;
+use syn::{Ident, LitStr, Type};
 
 use super::{Contract, Day, Deprecation, Operation};
 
@@ -122,21 +122,50 @@ fn optional(value: Option<&impl quote::ToTokens>) -> TokenStream {
     }
 }
 
+// The compiler says what a type lacks wherever it is used. It says the same thing at the same place once: so a type is used
+// by nothing but these, which are at its own place, and no function that is called has a bound of its own.
+
+fn of_argument(kind: &Type, item: &str) -> TokenStream {
+    item_of(kind, &quote! { ::samspill::contract::Argument }, item)
+}
+
+fn of_reply(answer: &Type, item: &str) -> TokenStream {
+    item_of(answer, &quote! { ::samspill::contract::Reply }, item)
+}
+
+fn of_error(error: &Type, item: &str) -> TokenStream {
+    item_of(error, &quote! { ::samspill::ApiError }, item)
+}
+
+/// An item of a trait, of which the compiler underlines the whole type and nothing else.
+fn item_of(kind: &Type, the_trait: &TokenStream, item: &str) -> TokenStream {
+    let (first, last) = ends(kind);
+    let start = quote_spanned! { first => <#kind as #the_trait> };
+    let item = Ident::new(item, last);
+    quote_spanned! { last => #start::#item }
+}
+
+/// Where the first and the last token of a type are.
+fn ends(kind: &Type) -> (Span, Span) {
+    let mut spans = kind.to_token_stream().into_iter().map(|token| token.span());
+    let first = spans.next().unwrap_or_else(Span::call_site);
+    (first, spans.last().unwrap_or(first))
+}
+
 /// One operation, for the documents.
 fn describe(operation: &Operation) -> TokenStream {
     let Operation { ident, docs, path, since, until, arguments, answer, error, verb, .. } = operation;
-    let name = ident.to_string();
+    let name = ident.unraw().to_string();
     let method = verb.constant();
-    // Each type is named at its own place, so that the compiler says there what it lacks.
-    let arguments = arguments.iter().map(|argument| {
-        let kind = &argument.kind;
-        quote_spanned! { kind.span() => <#kind as ::samspill::contract::Argument>::describe(operation); }
-    });
-    let answer = quote_spanned! { answer.span() => <#answer as ::samspill::contract::Reply>::describe(operation); };
-    let error = quote_spanned! { error.span() => operation.refuses::<#error>(); };
+    let arguments = arguments.iter().map(|argument| of_argument(&argument.kind, "describe"));
+    let (answer, kinds) = (of_reply(answer, "describe"), of_error(error, "kinds"));
     let route = route(path, *since, *until);
     quote! {
-        .operation(#name, #docs, ::samspill::contract::Method::#method, #route, |operation| { #(#arguments)* #answer #error })
+        .operation(#name, #docs, ::samspill::contract::Method::#method, #route, |operation| {
+            #(#arguments(operation);)*
+            #answer(operation);
+            operation.refuses(#kinds());
+        })
     }
 }
 
@@ -147,10 +176,15 @@ fn route(path: &LitStr, since: u32, until: u32) -> TokenStream {
 
 /// One operation, for the router.
 fn handler(contract: &Ident, operation: &Operation) -> TokenStream {
-    let Operation { ident, arguments, .. } = operation;
-    let name = ident.to_string();
+    let Operation { ident, arguments, answer, error, .. } = operation;
+    let name = ident.unraw().to_string();
     let names: Vec<_> = (0..arguments.len()).map(|index| format_ident!("argument_{index}")).collect();
-    let kinds = arguments.iter().map(|argument| &argument.kind);
+    let reads = arguments.iter().zip(&names).map(|(argument, name)| {
+        let (_first, last) = ends(&argument.kind);
+        let (read, request) = (of_argument(&argument.kind, "read"), Ident::new("request", Span::call_site()));
+        quote_spanned! { last => let #name = #read(&mut #request).await?; }
+    });
+    let (write, into_problem) = (of_reply(answer, "write"), of_error(error, "into_problem"));
     let request = if arguments.is_empty() {
         quote! { _request }
     } else {
@@ -162,8 +196,11 @@ fn handler(contract: &Ident, operation: &Operation) -> TokenStream {
             move |call: ::samspill::Call, #request: ::samspill::contract::Received| {
                 let implementation = ::std::sync::Arc::clone(&implementation);
                 async move {
-                    #(let #names = <#kinds as ::samspill::contract::Argument>::read(&mut request).await?;)*
-                    ::samspill::contract::answer(#contract::#ident(&*implementation, &call, #(#names,)*).await)
+                    #(#reads)*
+                    match #contract::#ident(&*implementation, &call, #(#names,)*).await {
+                        ::core::result::Result::Ok(answer) => ::core::result::Result::Ok(#write(answer)),
+                        ::core::result::Result::Err(error) => ::core::result::Result::Err(#into_problem(error)),
+                    }
                 }
             }
         })
@@ -199,7 +236,8 @@ fn client_method(contract: &Contract, operation: &Operation) -> TokenStream {
     let Operation { attributes, ident, verb, path, until, arguments, answer, error, .. } = operation;
     let method = verb.constant();
     let names: Vec<_> = arguments.iter().map(|argument| &argument.ident).collect();
-    let kinds: Vec<_> = arguments.iter().map(|argument| &argument.kind).collect();
+    let values = arguments.iter().map(|argument| of_argument(&argument.kind, "Value"));
+    let writes = arguments.iter().map(|argument| of_argument(&argument.kind, "write"));
     let is_deprecated = contract.deprecations.iter().any(|deprecation| deprecation.version == *until);
     let deprecated = is_deprecated.then(|| {
         let note = format!("v{until} of `{}` will go", contract.name.value());
@@ -211,10 +249,10 @@ fn client_method(contract: &Contract, operation: &Operation) -> TokenStream {
         #visibility fn #ident(
             &self,
             call: &::samspill::Call,
-            #(#names: <#kinds as ::samspill::contract::Argument>::Value,)*
+            #(#names: #values,)*
         ) -> ::samspill::contract::ApiCall<#answer, #error> {
             ::samspill::contract::ApiCall::new(&self.0, call, ::samspill::contract::Method::#method, #path, #until)
-                #(.argument::<#kinds>(&#names))*
+                #(.argument(&#names, #writes))*
         }
     }
 }
@@ -239,7 +277,7 @@ fn mock(contract: &Contract) -> TokenStream {
     let setters = operations.iter().map(|operation| {
         let Operation { ident, arguments, answer, error, .. } = operation;
         let kinds = arguments.iter().map(|argument| &argument.kind);
-        let setter = format_ident!("with_{ident}");
+        let setter = format_ident!("with_{}", ident.unraw());
         let summary = format!("Says what [`{ident}`]({}::{ident}) answers.", contract.ident);
         quote! {
             #[doc = #summary]
@@ -260,7 +298,7 @@ fn mock(contract: &Contract) -> TokenStream {
         let Operation { ident, arguments, answer, error, .. } = operation;
         let names: Vec<_> = (0..arguments.len()).map(|index| format_ident!("argument_{index}")).collect();
         let kinds = arguments.iter().map(|argument| &argument.kind);
-        let method = ident.to_string();
+        let method = ident.unraw().to_string();
         quote! {
             async fn #ident(
                 &self,

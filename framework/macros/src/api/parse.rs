@@ -1,6 +1,8 @@
 //! Reads the trait, and says everything that is wrong with it at once.
 
 use proc_macro2::{Span, TokenStream};
+use quote::ToTokens;
+use syn::ext::IdentExt;
 use syn::parse::{Parse, ParseStream};
 use syn::punctuated::Punctuated;
 use syn::spanned::Spanned;
@@ -32,7 +34,7 @@ pub(super) fn contract(arguments: TokenStream, item: TokenStream) -> Result<Cont
                 Err(error) => mistakes.note(error),
             },
             other => {
-                mistakes.add(other.span(), "a contract has only methods; a constant or a type is no part of an API");
+                mistakes.add(&other, "a contract has only methods; a constant or a type is no part of an API");
             }
         }
     }
@@ -53,21 +55,22 @@ pub(super) fn contract(arguments: TokenStream, item: TokenStream) -> Result<Cont
 
 /// Every mistake so far.
 #[derive(Default)]
-struct Mistakes(Option<Error>);
+pub(crate) struct Mistakes(Option<Error>);
 
 impl Mistakes {
-    fn add(&mut self, span: Span, message: impl std::fmt::Display) {
-        self.note(Error::new(span, message));
+    /// Notes what is wrong with these tokens, which the compiler then underlines.
+    pub(crate) fn add(&mut self, tokens: impl ToTokens, message: impl std::fmt::Display) {
+        self.note(Error::new_spanned(tokens, message));
     }
 
-    fn note(&mut self, error: Error) {
+    pub(crate) fn note(&mut self, error: Error) {
         match &mut self.0 {
             Some(all) => all.combine(error),
             none => *none = Some(error),
         }
     }
 
-    fn none(self) -> Result<()> {
+    pub(crate) fn none(self) -> Result<()> {
         self.0.map_or(Ok(()), Err)
     }
 }
@@ -118,6 +121,9 @@ impl Parse for Header {
                 let version = deprecation.version;
                 return Err(Error::new(*span, format!("there is no v{version}: the versions are {oldest}..={newest}")));
             }
+            if deprecations.iter().filter(|(_, other)| other.version == deprecation.version).nth(1).is_some() {
+                return Err(Error::new(*span, format!("v{} is deprecated twice", deprecation.version)));
+            }
             if deprecation.version == newest {
                 return Err(Error::new(*span, "the newest version cannot be deprecated: callers have nowhere to go"));
             }
@@ -143,13 +149,13 @@ pub(crate) fn api_name(name: LitStr) -> Result<LitStr> {
 /// `1..=2`.
 fn version_range(range: &Expr) -> Result<(u32, u32)> {
     const HELP: &str = "write the versions as `1..=2`: the oldest that is still served, and the newest";
-    let Expr::Range(range) = range else { return Err(Error::new(range.span(), HELP)) };
+    let Expr::Range(range) = range else { return Err(Error::new_spanned(range, HELP)) };
     let (Some(start), Some(end), syn::RangeLimits::Closed(_)) = (&range.start, &range.end, &range.limits) else {
-        return Err(Error::new(range.span(), HELP));
+        return Err(Error::new_spanned(range, HELP));
     };
     let (oldest, newest) = (version(start)?, version(end)?);
     if oldest > newest {
-        return Err(Error::new(range.span(), "the oldest version comes first: `1..=2`"));
+        return Err(Error::new_spanned(range, "the oldest version comes first: `1..=2`"));
     }
     Ok((oldest, newest))
 }
@@ -158,7 +164,7 @@ fn version(expression: &Expr) -> Result<u32> {
     if let Expr::Lit(ExprLit { lit: Lit::Int(number), .. }) = expression {
         return version_number(number);
     }
-    Err(Error::new(expression.span(), "a version is a whole number, 1 or more"))
+    Err(Error::new_spanned(expression, "a version is a whole number, 1 or more"))
 }
 
 fn version_number(number: &LitInt) -> Result<u32> {
@@ -201,39 +207,38 @@ impl Parse for DeprecationArguments {
 
 fn check_trait(item: &ItemTrait, mistakes: &mut Mistakes) {
     if !item.generics.params.is_empty() {
-        mistakes.add(item.generics.span(), "a contract has no type parameters: what goes over the wire has one shape");
+        mistakes.add(&item.generics, "a contract has no type parameters: what goes over the wire has one shape");
     }
     if let Some(unsafety) = &item.unsafety {
-        mistakes.add(unsafety.span(), "a contract is not unsafe");
+        mistakes.add(unsafety, "a contract is not unsafe");
     }
     if !item.items.iter().any(|member| matches!(member, TraitItem::Fn(_))) {
-        mistakes.add(item.ident.span(), "this contract has no methods; add one: `#[get(\"/counts\")] async fn …`");
+        mistakes.add(&item.ident, "this contract has no methods; add one: `#[get(\"/counts\")] async fn …`");
     }
 }
 
 /// Reads one method. What it can live with is noted, what it cannot is the error.
 fn operation(method: TraitItemFn, header: &Header, mistakes: &mut Mistakes) -> Result<Operation> {
     let signature = method.sig;
-    let name = signature.ident.to_string();
+    let name = signature.ident.unraw().to_string();
     if signature.asyncness.is_none() {
-        mistakes
-            .add(signature.fn_token.span(), format!("`{name}` must be an `async fn`: answers come over the network"));
+        mistakes.add(signature.fn_token, format!("`{name}` must be an `async fn`: answers come over the network"));
     }
     if !signature.generics.params.is_empty() {
-        mistakes.add(
-            signature.generics.span(),
-            format!("`{name}` cannot be generic: what goes over the wire has one shape"),
-        );
+        mistakes.add(&signature.generics, format!("`{name}` cannot be generic: what goes over the wire has one shape"));
     }
     if let Some(body) = &method.default {
-        mistakes
-            .add(body.span(), format!("`{name}` cannot have a body here: a contract says what, an implementation how"));
+        mistakes.add(body, format!("`{name}` cannot have a body here: a contract says what, an implementation how"));
+    }
+    if let Some(condition) = method.attrs.iter().find(|attribute| attribute.path().is_ident("cfg")) {
+        let message = format!("`{name}` is there or not: callers cannot know how a service was built");
+        mistakes.add(condition, message);
     }
     let (route, attributes) = route(&name, signature.ident.span(), method.attrs)?;
     let (since, until) = route.versions(&name, header)?;
     let (call, arguments) = arguments(&name, &signature.inputs, signature.ident.span())?;
     let (answer, error) = answer(&name, &signature.output, signature.ident.span())?;
-    check_path(&route.path, mistakes);
+    check_path(&name, &route.path, mistakes);
     check_arguments(&name, &route, &arguments, mistakes);
     Ok(Operation {
         docs: docs(&attributes),
@@ -266,9 +271,9 @@ fn route(name: &str, span: Span, attributes: Vec<Attribute>) -> Result<(Route, V
         match verb {
             None => others.push(attribute),
             Some(_) if found.is_some() => {
-                return Err(Error::new(attribute.span(), format!("`{name}` has two verbs; make it two methods")));
+                return Err(Error::new_spanned(attribute, format!("`{name}` has two verbs; make it two methods")));
             }
-            Some(verb) => found = Some(parse_route(verb, &attribute)?),
+            Some(verb) => found = Some(parse_route(name, verb, &attribute)?),
         }
     }
     let help = "say how it is called: `#[get(\"/path\")]`, or post, put, patch, delete";
@@ -276,10 +281,12 @@ fn route(name: &str, span: Span, attributes: Vec<Attribute>) -> Result<(Route, V
     Ok((route, others))
 }
 
-fn parse_route(verb: Verb, attribute: &Attribute) -> Result<Route> {
+fn parse_route(name: &str, verb: Verb, attribute: &Attribute) -> Result<Route> {
     let spelled = verb.attribute();
-    let help = format!("write `#[{spelled}(\"/path\")]`, or `#[{spelled}(\"/path\", since = 2, until = 3)]`");
-    let Meta::List(list) = &attribute.meta else { return Err(Error::new(attribute.span(), help)) };
+    let help = format!(
+        "say how `{name}` is called: `#[{spelled}(\"/path\")]`, or `#[{spelled}(\"/path\", since = 2, until = 3)]`"
+    );
+    let Meta::List(list) = &attribute.meta else { return Err(Error::new_spanned(attribute, help)) };
     list.parse_args_with(|input: ParseStream<'_>| {
         let path: LitStr = input.parse().map_err(|error| Error::new(error.span(), &help))?;
         let (mut since, mut until) = (None, None);
@@ -305,7 +312,7 @@ impl Route {
         let Header { oldest, newest, .. } = *header;
         for (span, version) in [self.since, self.until].into_iter().flatten() {
             if !(oldest..=newest).contains(&version) {
-                let message = format!("there is no v{version}: the versions are {oldest}..={newest}");
+                let message = format!("`{name}` names v{version}, and the versions are {oldest}..={newest}");
                 return Err(Error::new(span, message));
             }
         }
@@ -319,31 +326,41 @@ impl Route {
     }
 }
 
-fn check_path(path: &LitStr, mistakes: &mut Mistakes) {
+fn check_path(name: &str, path: &LitStr, mistakes: &mut Mistakes) {
     let text = path.value();
     let mut segments = text.split('/');
     if segments.next() != Some("") {
-        return mistakes.add(path.span(), "a path starts with a slash: \"/quotes\"");
+        return mistakes.add(path, format!("the path of `{name}` starts with a slash: \"/{text}\""));
     }
     let mut parameters = Vec::new();
     for (index, segment) in segments.enumerate() {
         let is_version = segment.strip_prefix('v').is_some_and(|rest| rest.parse::<u32>().is_ok());
         if index == 0 && is_version {
-            mistakes.add(path.span(), "the version is put in front for you: leave it out, and say `since` and `until`");
+            let message =
+                format!("`{name}` gets its version in front by itself: leave it out, and say `since` and `until`");
+            mistakes.add(path, message);
         }
         match segment.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')) {
-            Some(name) if is_name(name) && !parameters.contains(&name) => parameters.push(name),
-            Some(name) => {
-                mistakes.add(path.span(), format!("`{{{name}}}` is no name for a parameter, or is there twice"));
+            Some(parameter) if !is_name(parameter) => {
+                mistakes.add(
+                    path,
+                    format!("`{{{parameter}}}` is no name for a parameter of `{name}`; write it as `{{id}}`"),
+                );
             }
+            Some(parameter) if parameters.contains(&parameter) => {
+                mistakes.add(path, format!("`{name}` has the parameter `{{{parameter}}}` twice"));
+            }
+            Some(parameter) => parameters.push(parameter),
             None if segment.is_empty() && text != "/" => {
-                mistakes.add(path.span(), "a path has no empty part: \"/quotes\"");
+                mistakes.add(path, format!("the path of `{name}` has an empty part; write it as \"/quotes\""));
+            }
+            None if segment.starts_with(':') => {
+                let parameter = &segment[1..];
+                mistakes.add(path, format!("a parameter of `{name}` is written `{{{parameter}}}`"));
             }
             None if !segment.bytes().all(|c| c.is_ascii_alphanumeric() || b"-._~:@".contains(&c)) => {
-                mistakes.add(
-                    path.span(),
-                    format!("`{segment}` does not fit into a path; a parameter is written `{{name}}`"),
-                );
+                let help = "a parameter is written `{id}`, and a query is an argument";
+                mistakes.add(path, format!("`{segment}` does not fit into the path of `{name}`; {help}"));
             }
             None => {}
         }
@@ -374,18 +391,21 @@ fn arguments(name: &str, inputs: &Punctuated<FnArg, Token![,]>, span: Span) -> R
             return Err(Error::new(span, message));
         }
     };
-    let arguments = inputs
+    let arguments: Result<_> = inputs
         .map(|input| match input {
             FnArg::Typed(typed) => match &*typed.pat {
+                Pat::Ident(pattern) if pattern.ident == "call" => {
+                    Err(Error::new_spanned(&pattern.ident, "`call` is the `&Call`; give this argument another name"))
+                }
                 Pat::Ident(pattern) => Ok(Argument { ident: pattern.ident.clone(), kind: (*typed.ty).clone() }),
                 other => {
-                    Err(Error::new(other.span(), "give the argument a name; the implementation may take it apart"))
+                    Err(Error::new_spanned(other, "give the argument a name; the implementation may take it apart"))
                 }
             },
-            FnArg::Receiver(receiver) => Err(Error::new(receiver.span(), "`self` comes first")),
+            FnArg::Receiver(receiver) => Err(Error::new_spanned(receiver, "`self` comes first")),
         })
-        .collect::<Result<_>>()?;
-    Ok((call, arguments))
+        .collect();
+    Ok((call, arguments?))
 }
 
 fn is_call(kind: &Type) -> bool {
@@ -431,32 +451,47 @@ fn first_generic(kind: &Type) -> Option<&Type> {
 fn check_arguments(name: &str, route: &Route, arguments: &[Argument], mistakes: &mut Mistakes) {
     let bodies: Vec<_> = arguments.iter().filter(|argument| takes(&argument.kind) == Takes::Body).collect();
     if let [_, second, ..] = bodies.as_slice() {
-        mistakes.add(second.kind.span(), format!("`{name}` takes the body twice; put both into one struct"));
+        mistakes.add(&second.kind, format!("`{name}` takes the body twice; put both into one struct"));
     } else if let [body] = bodies.as_slice() {
         if !route.verb.takes_body() {
             let verb = route.verb.attribute().to_ascii_uppercase();
-            mistakes.add(body.kind.span(), format!("a {verb} has no body; take a `Query<…>`, or make `{name}` a post"));
+            mistakes.add(&body.kind, format!("a {verb} has no body; take a `Query<…>`, or make `{name}` a post"));
         } else if arguments.last().is_some_and(|last| last.ident != body.ident) {
-            mistakes
-                .add(body.ident.span(), format!("put `{}` last: it takes the body, which is read once", body.ident));
+            mistakes.add(&body.ident, format!("put `{}` last: it takes the body, which is read once", body.ident));
         }
     }
-    let has_parameters = route.path.value().contains('{');
+    let parameters = route.path.value().matches('{').count();
+    let has_parameters = parameters > 0;
     let paths: Vec<_> = arguments.iter().filter(|argument| takes(&argument.kind) == Takes::Path).collect();
     match paths.as_slice() {
         [] if has_parameters => {
-            mistakes.add(route.path.span(), format!("nobody takes the path's parameters; give `{name}` a `Path<…>`"));
+            mistakes.add(&route.path, format!("nobody takes the path's parameters; give `{name}` a `Path<…>`"));
         }
         [only] if !has_parameters => {
-            mistakes.add(
-                only.kind.span(),
-                format!("the path of `{name}` has no parameters; write it as \"/invoices/{{id}}\""),
-            );
+            mistakes
+                .add(&only.kind, format!("the path of `{name}` has no parameters; write it as \"/invoices/{{id}}\""));
+        }
+        [only] => {
+            if let Some(count) = parts(&only.kind).filter(|count| *count != parameters) {
+                let message = format!("the path of `{name}` has {parameters} parameters, and this takes {count}");
+                mistakes.add(&only.kind, message);
+            }
         }
         [_, second, ..] => {
-            mistakes.add(second.kind.span(), format!("`{name}` takes the path twice; make it one `Path<(…)>`"));
+            mistakes.add(&second.kind, format!("`{name}` takes the path twice; make it one `Path<(…)>`"));
         }
         _ => {}
+    }
+}
+
+/// How many parameters a `Path<…>` takes, if its type's name says it: a struct's does not.
+fn parts(kind: &Type) -> Option<usize> {
+    const SINGLE: [&str; 13] =
+        ["u8", "u16", "u32", "u64", "u128", "usize", "i8", "i16", "i32", "i64", "bool", "char", "String"];
+    match first_generic(kind)? {
+        Type::Tuple(tuple) => Some(tuple.elems.len()),
+        inner @ Type::Path(_) if matches!(last_segment(kind).as_deref(), Some("Valid")) => parts(inner),
+        inner => last_segment(inner).filter(|name| SINGLE.contains(&name.as_str())).map(|_single| 1),
     }
 }
 
@@ -464,10 +499,10 @@ fn check_arguments(name: &str, route: &Route, arguments: &[Argument], mistakes: 
 fn answer(name: &str, output: &ReturnType, span: Span) -> Result<(Type, Type)> {
     let message = format!("`{name}` must answer with `Result<Json<…>, YourError>`, its error derived with `ApiError`");
     let ReturnType::Type(_, kind) = output else { return Err(Error::new(span, message)) };
-    let Type::Path(path) = &**kind else { return Err(Error::new(kind.span(), message)) };
+    let Type::Path(path) = &**kind else { return Err(Error::new_spanned(kind, message)) };
     let result = path.path.segments.last().filter(|segment| segment.ident == "Result");
     let Some(PathArguments::AngleBracketed(generics)) = result.map(|segment| &segment.arguments) else {
-        return Err(Error::new(kind.span(), message));
+        return Err(Error::new_spanned(kind, message));
     };
     let types: Vec<&Type> = generics
         .args
@@ -479,14 +514,14 @@ fn answer(name: &str, output: &ReturnType, span: Span) -> Result<(Type, Type)> {
         .collect();
     match types.as_slice() {
         [answer, error] => Ok(((*answer).clone(), (*error).clone())),
-        _ => Err(Error::new(kind.span(), message)),
+        _ => Err(Error::new_spanned(kind, message)),
     }
 }
 
 /// No request may fit two methods.
 fn check_overlaps(operations: &[Operation], mistakes: &mut Mistakes) {
+    let shape = |operation: &Operation| shape(&operation.path.value());
     for (index, later) in operations.iter().enumerate() {
-        let shape = |operation: &Operation| shape(&operation.path.value());
         let clash = operations[..index].iter().find(|earlier| {
             earlier.verb == later.verb
                 && shape(earlier) == shape(later)
@@ -498,7 +533,18 @@ fn check_overlaps(operations: &[Operation], mistakes: &mut Mistakes) {
             let (first, second, path) = (&earlier.ident, &later.ident, later.path.value());
             let message =
                 format!("`{first}` is {verb} {path} too; end it with `until`, and begin `{second}` with `since`");
-            mistakes.add(later.path.span(), message);
+            mistakes.add(&later.path, message);
+        }
+        let other_names = operations[..index].iter().find(|earlier| {
+            shape(earlier) == shape(later)
+                && earlier.path.value() != later.path.value()
+                && earlier.since <= later.until
+                && later.since <= earlier.until
+        });
+        if let Some(earlier) = other_names.filter(|_| clash.is_none()) {
+            let (first, path) = (&earlier.ident, earlier.path.value());
+            let message = format!("`{first}` has the same path with other names; write it as {path:?} here too");
+            mistakes.add(&later.path, message);
         }
     }
 }
@@ -516,7 +562,9 @@ pub(crate) fn docs(attributes: &[Attribute]) -> String {
         if let Meta::NameValue(meta) = &attribute.meta
             && let Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) = &meta.value
         {
-            lines.push(text.value().trim().to_owned());
+            let text = text.value();
+            // Rustdoc's own rule: one space after the slashes is not text, what is left indents a list or code.
+            lines.push(text.strip_prefix(' ').unwrap_or(&text).trim_end().to_owned());
         }
     }
     lines.join("\n").trim().to_owned()

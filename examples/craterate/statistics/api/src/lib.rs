@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use samspill::contract::{Accepted, ApiFailure, Conformance};
 use samspill::extract::Json;
-use samspill::{Call, CallError, Client, Problem, test};
+use samspill::{Call, CallError, Client, Problem};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -64,7 +64,7 @@ pub async fn conformance(base_url: &str) -> Conformance {
 }
 
 async fn recorded_is_counted(statistics: &StatisticsClient) -> Result<(), String> {
-    let call = test::call();
+    let call = samspill::test::call();
     let told = |failure: ApiFailure<Problem>| CallError::from(failure).to_string();
     let before = statistics.counts(&call).await.map_err(told)?;
     for kind in EventType::ALL {
