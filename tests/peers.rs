@@ -1,4 +1,4 @@
-//! Real peers that know nothing of us: a browser, another language's gRPC, another proxy.
+//! Real peers that know nothing of us: a browser, another language's gRPC, another proxy, judges of documents and of answers.
 //!
 //! `cargo xtask peers install` fetches them.
 
@@ -8,9 +8,11 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 
 mod browser;
+mod documents;
 mod envoy;
 mod envoy_process;
 mod grpcio;
+mod schemathesis;
 mod webdriver;
 
 /// A program of the Python environment that `cargo xtask peers install` has made.

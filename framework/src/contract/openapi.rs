@@ -259,8 +259,10 @@ impl OperationDocument<'_> {
             }
             responses.insert(status.to_string(), problem_response(&description));
         }
-        // Whatever else goes wrong has the same shape.
-        responses.insert("default".to_owned(), problem_response("Any other error"));
+        // Whatever else goes wrong has the same shape. Not `default`, which would say it of successes that are not named too:
+        // makers of clients then find two types of success, and progenitor refuses the document.
+        responses.insert("4XX".to_owned(), problem_response("Any other refusal"));
+        responses.insert("5XX".to_owned(), problem_response("Any failure"));
 
         let (summary, description) = operation.docs.split_once("\n\n").unwrap_or((operation.docs, ""));
         let mut described = json!({ "operationId": operation.name, "responses": responses });

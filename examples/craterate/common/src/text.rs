@@ -3,6 +3,9 @@
 /// The longest name or place in characters: far above what people write, far below what fills a disk.
 pub const MAX_TEXT: usize = 200;
 
+/// The form of a text, as a regular expression: something that is neither space nor control character, and no control character.
+pub const TEXT_PATTERN: &str = r"^[^\x00-\x1F\x7F-\x9F]*[^\s\x00-\x1F\x7F-\x9F][^\x00-\x1F\x7F-\x9F]*$";
+
 /// The longest id in bytes: room for a UUID and a prefix.
 pub const MAX_ID: usize = 64;
 

@@ -3,7 +3,7 @@
 use axum::http::HeaderMap;
 use craterate_common::country::CODES;
 use craterate_common::rules;
-use craterate_common::text::MAX_TEXT;
+use craterate_common::text::{MAX_TEXT, TEXT_PATTERN};
 use craterate_common::weight::MAX_GRAMS;
 use garde::Validate;
 use samspill::contract::Created;
@@ -73,11 +73,11 @@ pub struct BookingRequest {
     pub grams: u32,
     /// A name, on one line.
     #[garde(custom(rules::text))]
-    #[schemars(length(min = 1, max = MAX_TEXT))]
+    #[schemars(length(min = 1, max = MAX_TEXT), regex(pattern = TEXT_PATTERN))]
     pub sender: String,
     /// A name, on one line.
     #[garde(custom(rules::text))]
-    #[schemars(length(min = 1, max = MAX_TEXT))]
+    #[schemars(length(min = 1, max = MAX_TEXT), regex(pattern = TEXT_PATTERN))]
     pub recipient: String,
 }
 

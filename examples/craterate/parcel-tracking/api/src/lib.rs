@@ -1,7 +1,7 @@
 //! The contract of parcel-tracking: where parcels are. JSON for the public, on port `http`; gRPC inside ([`v1`]), on port `grpc`.
 
 use craterate_common::rules;
-use craterate_common::text::MAX_TEXT;
+use craterate_common::text::{MAX_TEXT, TEXT_PATTERN};
 use garde::Validate;
 use samspill::contract::Created;
 use samspill::extract::{Json, Path, Valid};
@@ -118,7 +118,7 @@ pub struct EventRequest {
     pub kind: EventType,
     /// Where, on one line.
     #[garde(custom(rules::text))]
-    #[schemars(length(min = 1, max = MAX_TEXT))]
+    #[schemars(length(min = 1, max = MAX_TEXT), regex(pattern = TEXT_PATTERN))]
     pub place: String,
 }
 
