@@ -395,7 +395,7 @@ impl Answer {
         body.into_data_stream().map_err(move |error| broken(error.into()))
     }
 
-    /// The body as [events](crate::events), one by one as they come.
+    /// The body as [events], one by one as they come.
     ///
     /// ```
     /// use futures_util::StreamExt;

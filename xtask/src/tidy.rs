@@ -84,7 +84,7 @@ fn manifests(packages: &[Package]) -> Result<Vec<String>> {
 }
 
 /// Versions in the lock file of which the tree needs two, each with its reason. Adding a line here is a decision.
-const DUPLICATES: [(&str, &str); 16] = [
+const DUPLICATES: [(&str, &str); 17] = [
     ("base64", "tonic and sqlx still use 0.22, pem (of rcgen) and serde-saphyr use 0.23"),
     ("block-buffer", "follows digest"),
     ("cpufeatures", "follows sha2"),
@@ -94,6 +94,7 @@ const DUPLICATES: [(&str, &str); 16] = [
     ("getrandom", "rand 0.9 uses 0.3, tempfile (of prost-build) uses 0.4"),
     ("hashbrown", "hashlink (of sqlx) still uses 0.16, indexmap (of h2) uses 0.17"),
     ("itertools", "prost-build and prost-derive use two"),
+    ("pem", "jsonwebtoken still uses 3, rcgen uses 4"),
     ("rand", "sqlx-postgres uses 0.10, we and tungstenite (of axum) use 0.9"),
     ("rand_core", "follows rand"),
     ("sha2", "sqlx-postgres uses 0.11, we and sqlx-core use 0.10"),

@@ -3,8 +3,7 @@
 use axum::Router;
 use axum::extract::State;
 use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS};
-use axum::http::{HeaderValue, StatusCode, Uri};
-use axum::middleware::map_response;
+use axum::http::{HeaderName, HeaderValue, StatusCode, Uri};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use craterate_common::text::check_id;
@@ -14,15 +13,14 @@ use parcel_tracking_api::{EventRequest, EventType};
 use samspill::extract::{Form, Path};
 use samspill::{Call, Problem};
 use shipping_cost_calculator_api::Quote;
+use tower_http::set_header::SetResponseHeaderLayer;
 
 use crate::form::{Happening, Messages, Order, Payment};
 use crate::shop::{Shop, Visit};
 use crate::view;
 
 /// Nothing from elsewhere, no script at all; forms go only to ourselves.
-const POLICY: HeaderValue = HeaderValue::from_static(
-    "default-src 'none'; style-src 'unsafe-inline'; img-src data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
-);
+const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
 /// All routes.
 pub(crate) fn router(shop: Shop) -> Router {
@@ -34,7 +32,15 @@ pub(crate) fn router(shop: Shop) -> Router {
         .route("/bookings/{id}/payments", post(pay))
         .fallback(nowhere)
         .with_state(shop)
-        .layer(map_response(with_page_headers))
+        .layer(header(CONTENT_SECURITY_POLICY, POLICY))
+        .layer(header(X_CONTENT_TYPE_OPTIONS, "nosniff"))
+        .layer(header(REFERRER_POLICY, "same-origin"))
+        .layer(header(CACHE_CONTROL, "private, no-cache"))
+}
+
+/// A header of every page.
+fn header(name: HeaderName, value: &'static str) -> SetResponseHeaderLayer<HeaderValue> {
+    SetResponseHeaderLayer::overriding(name, HeaderValue::from_static(value))
 }
 
 /// From, to, weight; and once they are known, the price and the form to book.
@@ -158,15 +164,6 @@ fn failure(visit: &Visit, problem: &Problem) -> Response {
 
 fn page(status: StatusCode, markup: Markup) -> Response {
     (status, Html(markup.into_string())).into_response()
-}
-
-async fn with_page_headers(mut response: Response) -> Response {
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_SECURITY_POLICY, POLICY);
-    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.insert(REFERRER_POLICY, HeaderValue::from_static("same-origin"));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
-    response
 }
 
 /// A key for a form that was not sent yet.
