@@ -27,7 +27,7 @@ use samspill_net::drain::Drain;
 use samspill_net::task;
 use samspill_observability::context::TraceContext;
 use samspill_observability::conventions::header::{
-    BAGGAGE, GRPC_TIMEOUT, SAMSPILL_ATTEMPT, SAMSPILL_TIMEOUT, TRACEPARENT, TRACESTATE,
+    BAGGAGE, GRPC_TIMEOUT, SAMSPILL_ATTEMPT, SAMSPILL_TIMEOUT, TRACESTATE,
 };
 use samspill_observability::telemetry::{self, Remote};
 use tokio::task::JoinHandle;
@@ -80,7 +80,7 @@ struct Inner {
     /// Our own span if it is recorded, else the caller's.
     trace: Option<TraceContext>,
     trace_id: OnceLock<String>,
-    /// `traceparent`, `tracestate` and `baggage` as they came.
+    /// `tracestate` and `baggage` as they came.
     carried: HeaderMap,
     principal: Principal,
     priority: Priority,
@@ -423,7 +423,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Call {
 /// What is passed on as it came. A tracestate belongs to its traceparent (W3C Trace Context §3.3); baggage stands alone.
 fn carried(headers: &HeaderMap, has_trace: bool) -> HeaderMap {
     let mut carried = HeaderMap::new();
-    let trusted = if has_trace { &[TRACEPARENT, TRACESTATE, BAGGAGE][..] } else { &[BAGGAGE] };
+    let trusted = if has_trace { &[TRACESTATE, BAGGAGE][..] } else { &[BAGGAGE] };
     for name in trusted {
         for value in headers.get_all(name) {
             carried.append(name, value.clone());

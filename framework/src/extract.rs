@@ -195,8 +195,18 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
         }
         let bytes = body(request).await?;
         let text = strict::check(&bytes)?;
-        let mut deserializer = serde_json::Deserializer::from_str(text);
-        serde_path_to_error::deserialize(&mut deserializer).map(Self).map_err(|error| json_problem(&error))
+        serde_json::from_str(text).map(Self).map_err(|_error| misfit::<T>(text))
+    }
+}
+
+/// What does not fit, and the way to it: that way costs time, which a body that fits need not pay.
+#[cold]
+fn misfit<T: DeserializeOwned>(text: &str) -> Problem {
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    match serde_path_to_error::deserialize::<_, T>(&mut deserializer) {
+        Err(error) => json_problem(&error),
+        // Never: it has just failed.
+        Ok(_value) => Problem::from(StatusCode::UNPROCESSABLE_ENTITY),
     }
 }
 

@@ -1,4 +1,5 @@
-//! A service as a process, with nothing around it: the examples `hello` and `function`, which cargo builds with the tests.
+//! A service as a process, with nothing around it: the examples `hello`, `quickstart` and `function`, which cargo builds with
+//! the tests.
 
 #![cfg(test)]
 
@@ -79,6 +80,28 @@ async fn it_serves_where_port_says_and_ends_with_0() {
     let (code, log) = running.end();
     assert_eq!(code, Some(0), "{log}");
     assert!(log.contains("drained"), "{log}");
+}
+
+#[tokio::test]
+async fn the_service_of_the_readme_is_what_it_says() {
+    let (readme, program) = (include_str!("../../README.md"), include_str!("../examples/quickstart.rs"));
+    assert!(readme.contains(program), "README.md does not show framework/examples/quickstart.rs as it is");
+    let mut running = Running::start(example("quickstart").env("PORT", "0"));
+    let address: SocketAddr = running.line("serving")["address"].as_str().unwrap().parse().unwrap();
+    let client = test::service("test", []).client(format!("127.0.0.1:{}", address.port()));
+    let call = test::call();
+    for (path, version) in [("/v1/quotes", None), ("/quotes", Some("1"))] {
+        let request = client.post(&call, path).json(&json!({ "grams": 2500 }));
+        let request = version.into_iter().fold(request, |request, version| request.header("api-version", version));
+        assert_eq!(request.send().await.unwrap().json::<Value>().await.unwrap(), json!({ "cents": 5150 }), "{path}");
+    }
+    let error = client.post(&call, "/v1/quotes").json(&json!({ "grams": 0 })).send().await.unwrap_err();
+    assert_eq!(error.status().unwrap().as_u16(), 422);
+    for (path, text) in [("/openapi/v1.html", "The price of a parcel"), ("/openapi/v1.json", "\"openapi\": \"3.0.3\"")]
+    {
+        let document = client.get(&call, path).send().await.unwrap().text().await.unwrap();
+        assert!(document.contains(text), "{path}: {document}");
+    }
 }
 
 #[tokio::test]

@@ -210,15 +210,17 @@ class Handler(http.server.BaseHTTPRequestHandler):
             if versioned[1] not in supported:
                 raise Problem(404, **unsupported)
         else:
+            # Or a cache would give one version to who wants another.
+            self.chosen["vary"] = "api-version"
             said = self.headers.get_all("api-version", [])
             if not said:
                 raise Problem(400, "Say which version you mean", type="urn:samspill:version-missing", supported=VERSIONS)
             if len(said) > 1:
-                raise Problem(400, "Say one version", errors=[{"field": "api-version", "detail": "is there more than once"}])
+                twice = [{"field": "api-version", "detail": "is there more than once"}]
+                raise Problem(400, "Say one version", errors=twice, supported=VERSIONS)
             if said[0].strip() not in supported:
                 raise Problem(406, **unsupported)
-            # Or a cache would give one version to who wants another.
-            self.chosen = {"vary": "api-version", "api-version": said[0].strip()}
+            self.chosen["api-version"] = said[0].strip()
         method, name = OPERATIONS[path]
         if self.command != method and (self.command, method) != ("HEAD", "GET"):
             raise Problem(405, headers={"allow": "GET,HEAD" if method == "GET" else method})

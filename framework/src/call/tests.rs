@@ -2,7 +2,7 @@
 
 use http::header::AUTHORIZATION;
 use samspill_net::drain;
-use samspill_observability::conventions::header::SAMSPILL_PRIORITY;
+use samspill_observability::conventions::header::{SAMSPILL_PRIORITY, TRACEPARENT};
 
 use http::HeaderValue;
 

@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{DefaultBodyLimit, MatchedPath, Request};
+use axum::extract::{MatchedPath, Request};
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
 use http::{Extensions, HeaderMap, HeaderValue, StatusCode, Version, header};
@@ -20,7 +20,6 @@ use tracing::{Instrument, Span};
 
 use super::body::Paced;
 use super::grpc::{self, DescriptorsError, GrpcServices};
-use super::limits::BODY_LIMIT_BYTES;
 use crate::call::{self, Bounded, Protocol, Refusal, Surroundings};
 use crate::contract::{ApiRouter, Versions};
 use crate::observe::{self, Observed, Side};
@@ -131,8 +130,7 @@ impl App {
         let answered = match refusal {
             Some(refusal) => Err(refusal),
             None => {
-                let mut request = Request::from_parts(parts, Paced::wrap(body, &call));
-                DefaultBodyLimit::max(BODY_LIMIT_BYTES).apply(&mut request);
+                let request = Request::from_parts(parts, Paced::wrap(body, &call));
                 let handler = caught(self.http.oneshot(request), panicked);
                 within(&span, &remote, in_time(&call, handler)).await
             }

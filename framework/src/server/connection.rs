@@ -65,7 +65,6 @@ where
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(IDLE_TIMEOUT)
-        .max_headers(limits::head().headers)
         .serve_connection(TokioIo::new(io), service)
         .with_upgrades();
     serve_until_drained(connection, |connection| connection.graceful_shutdown(), &begun, drain).await

@@ -10,10 +10,6 @@ pub(super) fn head() -> Limits {
     Limits::default()
 }
 
-/// More than this of a request's body is refused with 413, unless the route says otherwise (`DefaultBodyLimit`). In bytes;
-/// axum's own default, said here because it is promised.
-pub(super) const BODY_LIMIT_BYTES: usize = 2 * 1024 * 1024;
-
 /// How long a body may say nothing while a handler waits for it; then it is a 408. As long as gRPC's and most clients'
 /// own patience; a body that is streamed on purpose with longer pauses belongs into gRPC, which this does not concern.
 pub(super) const BODY_IDLE_TIMEOUT: Duration = Duration::from_secs(30);

@@ -1,8 +1,12 @@
 //! How a log line looks: time, level, where, what, and the trace to look it up in.
 
+use std::cell::Cell;
 use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
 use opentelemetry::trace::TraceContextExt;
+use pin_project_lite::pin_project;
 use serde_json::{Map, Value as Json};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
@@ -13,7 +17,7 @@ use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
 use super::from_opentelemetry;
-use crate::context::to_hex;
+use crate::context::{TraceContext, to_hex};
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,9 +90,51 @@ fn object(event: &Event<'_>) -> Result<Map<String, Json>, fmt::Error> {
     Ok(object)
 }
 
-/// The span that is entered on this thread: the layer for traces keeps OpenTelemetry's idea of it up to date.
-fn current() -> Option<crate::context::TraceContext> {
-    opentelemetry::Context::map_current(|context| from_opentelemetry(context.span().span_context()))
+thread_local! {
+    /// The trace of the work that is being polled, where no span is made of it.
+    static TRACE: Cell<Option<TraceContext>> = const { Cell::new(None) };
+}
+
+/// The span that is entered on this thread: the layer for traces keeps OpenTelemetry's idea of it up to date. Or the caller's,
+/// if no span is made.
+fn current() -> Option<TraceContext> {
+    let entered = opentelemetry::Context::map_current(|context| from_opentelemetry(context.span().span_context()));
+    entered.or_else(|| TRACE.get())
+}
+
+pin_project! {
+    /// Work of which no span is made: its lines name a trace all the same. A thread's cell, because OpenTelemetry's context
+    /// costs an allocation, which an unsampled request must not.
+    pub(super) struct InTrace<F> {
+        #[pin]
+        work: F,
+        trace: Option<TraceContext>,
+    }
+}
+
+impl<F> InTrace<F> {
+    pub(super) fn new(trace: Option<TraceContext>, work: F) -> Self {
+        Self { work, trace }
+    }
+}
+
+impl<F: Future> Future for InTrace<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
+        let this = self.project();
+        let _outer = Outer(TRACE.replace(*this.trace));
+        this.work.poll(context)
+    }
+}
+
+/// What the cell held before; put back also if the work panics.
+struct Outer(Option<TraceContext>);
+
+impl Drop for Outer {
+    fn drop(&mut self) {
+        TRACE.set(self.0);
+    }
 }
 
 /// An event's fields as JSON: numbers stay numbers.

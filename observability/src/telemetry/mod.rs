@@ -14,9 +14,7 @@ mod processor;
 use std::time::Duration;
 
 use http::HeaderMap;
-use opentelemetry::trace::{
-    FutureExt, SpanContext, SpanId, TraceContextExt, TraceFlags, TraceId, TraceState, TracerProvider,
-};
+use opentelemetry::trace::{SpanContext, SpanId, TraceContextExt, TraceFlags, TraceId, TraceState, TracerProvider};
 use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider, SpanLimits};
 use tracing::level_filters::LevelFilter;
 use tracing::{Span, Subscriber};
@@ -183,11 +181,7 @@ impl Remote {
 
     /// Does work for a request of which no span is made, so that its log lines name the caller's trace all the same.
     pub fn inside<F: Future>(&self, work: F) -> impl Future<Output = F::Output> + use<F> {
-        let context = match &self.0 {
-            Some(context) => opentelemetry::Context::new().with_remote_span_context(to_opentelemetry(context)),
-            None => opentelemetry::Context::new(),
-        };
-        work.with_context(context)
+        log::InTrace::new(self.0, work)
     }
 
     /// What the caller sent.

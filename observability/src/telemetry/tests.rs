@@ -181,6 +181,23 @@ async fn each_log_line_names_its_trace() {
     }
 }
 
+#[tokio::test]
+async fn lines_of_work_without_a_span_name_the_callers_trace() {
+    let started = start(None, "info", LogFormat::Text);
+    let (caller, headers) = request(false);
+    let work = async {
+        tracing::info!("before");
+        tokio::task::yield_now().await;
+        tracing::info!("after");
+    };
+    let other = async { tracing::info!("between") };
+    tokio::join!(biased; extract(&headers).inside(work), other);
+    let text = started.lines.text();
+    let named = format!("trace_id={}", caller.trace_id_hex());
+    let names: Vec<bool> = text.lines().map(|line| line.ends_with(&named)).collect();
+    assert_eq!(names, [true, false, true], "{text}");
+}
+
 #[test]
 fn without_a_collector_the_callers_trace_is_left_alone() {
     let started = start(None, "info", LogFormat::Text);

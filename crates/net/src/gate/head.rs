@@ -6,7 +6,7 @@ use http::StatusCode;
 use memchr::memchr;
 
 use super::body::Body;
-use super::{Limits, Malformed, is_field_byte, is_token, is_token_byte};
+use super::{Limits, Malformed, is_field_value, is_token, is_token_byte};
 
 /// Where we are in a head, and what it has said so far. Each line is looked at once, when it is complete, so that the
 /// verdict does not depend on how the bytes were cut into reads.
@@ -180,7 +180,7 @@ fn split_field(line: &[u8]) -> Result<(&[u8], &[u8]), Malformed> {
     let name_length = line.iter().position(|&byte| !is_token_byte(byte)).unwrap_or(line.len());
     match line.split_at_checked(name_length) {
         Some((name, [b':', value @ ..])) if !name.is_empty() => {
-            if value.iter().all(|&byte| is_field_byte(byte)) {
+            if is_field_value(value) {
                 Ok((name, value))
             } else {
                 Err(Malformed::bad("a header's value has a control character"))

@@ -18,10 +18,21 @@ fn told(mistakes: &str) -> String {
     ours(&told)
 }
 
-/// Without hints at sources that are not the mistake's: their lines change for other reasons.
+/// Without hints at sources that are not the mistake's, without lists of types that depend on what else is compiled, and without
+/// the margin, which is as wide as the longest line number of them all.
 fn ours(told: &str) -> String {
     let mut sections: Vec<String> = Vec::new();
+    const ENDS: [&str; 6] = ["= ", "|", "-->", "note: ", "help: ", "error"];
+    let mut is_list = false;
     for line in told.lines() {
+        is_list = match is_list {
+            true => !line.is_empty() && !ENDS.iter().any(|end| line.trim_start().starts_with(end)),
+            false => line.contains("the following other types implement trait"),
+        };
+        if is_list {
+            continue;
+        }
+        let line = line.trim_start();
         if sections.is_empty() || ["error", "note: ", "help: "].iter().any(|start| line.starts_with(start)) {
             sections.push(String::new());
         }
