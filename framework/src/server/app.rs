@@ -30,6 +30,8 @@ use crate::{Call, Problem};
 #[derive(Clone, Debug)]
 pub(crate) struct App {
     http: Router,
+    /// The same, for a request of which the route must be known.
+    noting_http: Router,
     grpc: Router,
     versions: Arc<Versions>,
     /// Health and reflection, until they are part of `grpc`.
@@ -49,7 +51,7 @@ impl App {
     ) -> Result<Self, DescriptorsError> {
         let (http, versions) = router.into_parts();
         let (grpc, added) = grpc.into_routers(is_development)?;
-        Ok(Self { http, grpc, versions, added, surroundings, hop: None })
+        Ok(Self { noting_http: http.clone(), http, grpc, versions, added, surroundings, hop: None })
     }
 
     /// The same, for a connection from a service of the same process.
@@ -69,9 +71,9 @@ impl App {
         // Outside of `serve_rpc`, like `/livez`: whoever asks how a service is makes no span.
         let added = grpc::with_drain(self.added, &drain.watch());
         let grpc = self.grpc.layer(NoteRoute).merge(added);
-        let http = self.http.layer(NoteRoute);
         Self {
-            http: http.with_state(()),
+            http: self.http.with_state(()),
+            noting_http: self.noting_http.layer(NoteRoute).with_state(()),
             grpc: grpc.with_state(()),
             versions: self.versions,
             added: Router::new(),
@@ -131,7 +133,8 @@ impl App {
             Some(refusal) => Err(refusal),
             None => {
                 let request = Request::from_parts(parts, Paced::wrap(body, &call));
-                let handler = caught(self.http.oneshot(request), panicked);
+                let router = if must_note { self.noting_http } else { self.http };
+                let handler = caught(router.oneshot(request), panicked);
                 within(&span, &remote, in_time(&call, handler)).await
             }
         };

@@ -10,7 +10,6 @@ use pin_project_lite::pin_project;
 use serde_json::{Map, Value as Json};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
-use tracing_subscriber::field::RecordFields;
 use tracing_subscriber::fmt::format::{DefaultFields, Writer};
 use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
@@ -60,16 +59,6 @@ where
             }
             LogFormat::Json => writeln!(line, "{}", Json::Object(object(event)?)),
         }
-    }
-}
-
-/// Lines show the fields of their event only, so those of spans are not written down, which would cost every request.
-#[derive(Debug)]
-pub(super) struct NoFields;
-
-impl<'writer> FormatFields<'writer> for NoFields {
-    fn format_fields<R: RecordFields>(&self, _writer: Writer<'writer>, _fields: R) -> fmt::Result {
-        Ok(())
     }
 }
 

@@ -19,7 +19,7 @@ use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider, SpanLimits};
 use tracing::level_filters::LevelFilter;
 use tracing::{Span, Subscriber};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
-use tracing_subscriber::filter::EnvFilter;
+use tracing_subscriber::filter::{EnvFilter, FilterExt, filter_fn};
 use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::registry::Registry;
 
@@ -136,10 +136,10 @@ where
     });
     let lines = tracing_subscriber::fmt::layer()
         .event_format(log::Lines::new(settings.log_format))
-        .fmt_fields(log::NoFields)
         .with_ansi(false)
         .with_writer(lines)
-        .with_filter(filter);
+        // Lines need no spans: the trace that they name is kept elsewhere.
+        .with_filter(filter.and(filter_fn(|metadata| metadata.is_event())));
     Ok((Registry::default().with(traces).with(lines), Guard { spans }))
 }
 
