@@ -104,7 +104,11 @@ pub use settings::{Mistake, Secret, SettingsError};
 #[doc = include_str!("../../README.md")]
 struct Readme;
 
-/// The guide's examples run.
+/// The guides' examples run.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/guides/versions.md")]
+struct VersionsGuide;
+
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/guides/testing.md")]
 struct TestingGuide;
