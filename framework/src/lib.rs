@@ -110,5 +110,9 @@ struct Readme;
 struct VersionsGuide;
 
 #[cfg(doctest)]
+#[doc = include_str!("../../docs/guides/errors.md")]
+struct ErrorsGuide;
+
+#[cfg(doctest)]
 #[doc = include_str!("../../docs/guides/testing.md")]
 struct TestingGuide;
