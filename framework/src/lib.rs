@@ -114,5 +114,9 @@ struct VersionsGuide;
 struct ErrorsGuide;
 
 #[cfg(doctest)]
+#[doc = include_str!("../../docs/guides/calling-others.md")]
+struct CallingOthersGuide;
+
+#[cfg(doctest)]
 #[doc = include_str!("../../docs/guides/testing.md")]
 struct TestingGuide;
