@@ -263,6 +263,17 @@ impl Call {
 
     /// The key by which a repeat of this request is recognised (`Idempotency-Key`): 1 to 200 visible ASCII characters. None
     /// if there is none, or something else.
+    ///
+    /// ```
+    /// use samspill::{Call, Problem};
+    ///
+    /// /// A booking's id is its key, so a repeat books nothing twice.
+    /// async fn book(call: Call) -> Result<String, Problem> {
+    ///     Ok(call.idempotency_key().map_or("B-new".to_owned(), |key| format!("B-{key}")))
+    /// }
+    /// # let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    /// # assert_eq!(runtime.block_on(book(samspill::test::call())).unwrap(), "B-new");
+    /// ```
     pub fn idempotency_key(&self) -> Option<&str> {
         self.inner.idempotency_key.as_deref()
     }
@@ -305,6 +316,19 @@ impl Call {
 
     /// Returns when the service has begun to drain. An answer without an end of its own (a stream of events) ends
     /// itself then, or it is cut at the drain's deadline.
+    ///
+    /// ```
+    /// /// Looks for work until the service ends.
+    /// async fn poll(call: samspill::Call, mut look: impl AsyncFnMut()) {
+    ///     loop {
+    ///         tokio::select! {
+    ///             () = call.draining() => return,
+    ///             () = look() => {}
+    ///         }
+    ///     }
+    /// }
+    /// # let _ = async || poll(samspill::test::call(), async || {}).await;
+    /// ```
     pub async fn draining(&self) {
         match &self.inner.drain {
             Some(drain) => drain.watch().started().await,

@@ -58,6 +58,27 @@ pub struct Client {
 }
 
 /// A request that is being written; [`send`](Self::send) sends it.
+///
+/// ```
+/// use axum::extract::RawQuery;
+/// use axum::{Router, routing::put};
+/// use http::HeaderMap;
+/// use samspill::extract::Json;
+/// use samspill::test;
+///
+/// async fn echo(headers: HeaderMap, RawQuery(query): RawQuery, Json(cents): Json<u64>) -> String {
+///     format!("{query:?} {:?} {cents}", headers["if-match"])
+/// }
+///
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+/// let server = test::Server::start(test::service("invoicing", []), Router::new().route("/v1/echo", put(echo))).await;
+/// let (client, call) = (server.client(), test::call());
+/// let request = client.put(&call, "/v1/echo").query(&[("to", "Å")]).header("if-match", "7").json(&14_400);
+/// let answer = request.send().await.unwrap();
+/// assert_eq!(answer.text().await.unwrap(), r#"Some("to=%C3%85") "7" 14400"#);
+/// # server.stop().await;
+/// # });
+/// ```
 #[derive(Debug)]
 #[must_use = "it is not sent until `send` is awaited"]
 pub struct ClientRequest {
@@ -73,6 +94,18 @@ pub struct ClientRequest {
 
 /// An answer that is a success (2xx). Its body is read by one of [`json`](Self::json), [`text`](Self::text),
 /// [`bytes`](Self::bytes), [`chunks`](Self::chunks) and [`events`](Self::events).
+///
+/// ```
+/// use samspill::{Answer, CallError};
+///
+/// async fn name(answer: Answer) -> Result<String, CallError> {
+///     match answer.headers().get("content-disposition") {
+///         Some(_file) => Ok(format!("a file of {} bytes", answer.bytes().await?.len())),
+///         None => answer.text().await,
+///     }
+/// }
+/// # let _ = name;
+/// ```
 #[derive(Debug)]
 pub struct Answer {
     service: String,
@@ -90,6 +123,16 @@ impl Client {
 
     /// Calls whatever serves at a base URL, without a mesh: `http://127.0.0.1:8080/api/statistics`. For tools and tests; a
     /// service calls others by name. A URL that is none is told when a request is sent.
+    ///
+    /// ```
+    /// use samspill::{CallError, Client, test};
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+    /// let client = Client::at("http://127.0.0.1:1/api/statistics");
+    /// let error = client.get(&test::call(), "/v1/counts").send().await.unwrap_err();
+    /// assert!(matches!(error, CallError::Unreachable { .. }));
+    /// # });
+    /// ```
     pub fn at(base_url: &str) -> Self {
         let rest = base_url.strip_prefix("http://").unwrap_or(base_url).trim_end_matches('/');
         let (authority, prefix) = rest.split_at(rest.find('/').unwrap_or(rest.len()));

@@ -135,6 +135,25 @@ use crate::Client;
 /// A trait that `#[samspill::api]` has made a contract, as a type: `StatisticsApi` for `trait Statistics`.
 ///
 /// Implemented by the macro only.
+///
+/// ```
+/// # use samspill::extract::Json;
+/// # use samspill::{Call, Problem};
+/// use samspill::contract::Contract;
+///
+/// #[samspill::api(name = "statistics", versions = 1..=2)]
+/// pub trait Statistics {
+///     #[get("/counts")]
+///     async fn counts(&self, call: &Call) -> Result<Json<Vec<u64>>, Problem>;
+/// }
+///
+/// /// What a contract is called in a list.
+/// fn line<C: Contract>() -> String {
+///     let versions: Vec<String> = C::api().versions().map(|version| format!("v{version}")).collect();
+///     format!("{}: {}", C::api().name(), versions.join(", "))
+/// }
+/// assert_eq!(line::<StatisticsApi>(), "statistics: v1, v2");
+/// ```
 pub trait Contract: 'static {
     /// Calls whoever implements it.
     type Client: From<Client>;

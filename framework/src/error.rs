@@ -23,6 +23,13 @@ pub struct Error(Box<dyn StdError + Send + Sync>);
 
 impl Error {
     /// An error that is a sentence.
+    ///
+    /// ```
+    /// fn check(copies: u32) -> Result<(), samspill::Error> {
+    ///     if copies > 0 { Ok(()) } else { Err(samspill::Error::new("there must be a copy")) }
+    /// }
+    /// assert_eq!(check(0).unwrap_err().to_string(), "there must be a copy");
+    /// ```
     pub fn new(message: impl Into<String>) -> Self {
         Self(message.into().into())
     }

@@ -64,6 +64,13 @@ const MEDIA_TYPE: &str = "text/event-stream";
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
 /// One event. Its data is JSON on the wire.
+///
+/// ```
+/// use samspill::events::Event;
+///
+/// let event = Event::new("Oslo").with_id(7).with_kind("scan");
+/// assert_eq!((event.data, event.id.as_deref(), event.kind.as_deref()), ("Oslo", Some("7"), Some("scan")));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event<T> {
     /// What happened.

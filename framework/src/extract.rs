@@ -78,10 +78,31 @@ use crate::{Problem, idempotency};
 pub struct Json<T>(pub T);
 
 /// The query string as a struct; 400 that names the parameter.
+///
+/// ```
+/// use samspill::extract::Query;
+///
+/// #[derive(serde::Deserialize)]
+/// struct Part { limit: Option<u32> }
+///
+/// async fn parcels(Query(part): Query<Part>) -> String {
+///     format!("{} at most", part.limit.unwrap_or(50))
+/// }
+/// # let _: axum::Router = axum::Router::new().route("/v1/parcels", axum::routing::get(parcels));
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Query<T>(pub T);
 
 /// The parameters of the path; 400 that names the parameter.
+///
+/// ```
+/// use samspill::extract::Path;
+///
+/// async fn event(Path((parcel, number)): Path<(String, u64)>) -> String {
+///     format!("event {number} of {parcel}")
+/// }
+/// # let _: axum::Router = axum::Router::new().route("/v1/parcels/{parcel}/events/{number}", axum::routing::get(event));
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Path<T>(pub T);
 
@@ -170,6 +191,24 @@ impl<A> Valid<A> {
 pub struct IdempotencyKey(pub String);
 
 /// A body that is not looked into; 413 for more than the limit.
+///
+/// ```
+/// use axum::{Router, routing::post};
+/// use samspill::extract::Body;
+/// use samspill::test;
+///
+/// async fn scan(Body(bytes): Body) -> String {
+///     format!("{} bytes", bytes.len())
+/// }
+///
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+/// let router = Router::new().route("/v1/scans", post(scan));
+/// let server = test::Server::start(test::service("parcel-tracking", []), router).await;
+/// let answer = server.client().post(&test::call(), "/v1/scans").body("abc").send().await.unwrap();
+/// assert_eq!(answer.text().await.unwrap(), "3 bytes");
+/// # server.stop().await;
+/// # });
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct Body(pub Bytes);
 

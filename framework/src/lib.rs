@@ -90,11 +90,25 @@ pub use contract::ApiError;
 pub use error::Error;
 pub use page::{Cursor, Page};
 pub use problem::{FieldError, Problem};
+/// Makes the error of a contract's methods of an enum: see [`contract::ApiError`], where all that a variant may say is.
+///
+/// ```
+/// #[derive(Debug, samspill::ApiError)]
+/// enum ParcelError {
+///     #[problem(status = 404, title = "No such parcel")]
+///     NoSuchParcel { id: u64 },
+/// }
+///
+/// let problem = samspill::Problem::from(ParcelError::NoSuchParcel { id: 7 });
+/// assert_eq!((problem.status().as_u16(), problem.members()["id"].as_u64()), (404, Some(7)));
+/// ```
+pub use samspill_macros::ApiError;
+#[doc = include_str!("docs/api.md")]
+pub use samspill_macros::api;
 #[doc = include_str!("docs/function.md")]
 pub use samspill_macros::function;
 #[doc = include_str!("docs/test.md")]
 pub use samspill_macros::test;
-pub use samspill_macros::{ApiError, api};
 pub use samspill_model::identity::SpiffeId;
 pub use service::{GrpcService, Service};
 pub use settings::{Mistake, Secret, SettingsError};
@@ -104,7 +118,19 @@ pub use settings::{Mistake, Secret, SettingsError};
 #[doc = include_str!("../../README.md")]
 struct Readme;
 
-/// The guide's examples run.
+/// The guides' examples run.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/guides/versions.md")]
+struct VersionsGuide;
+
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/guides/errors.md")]
+struct ErrorsGuide;
+
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/guides/calling-others.md")]
+struct CallingOthersGuide;
+
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/guides/testing.md")]
 struct TestingGuide;

@@ -35,6 +35,15 @@ pub struct Page<T, K = String> {
 /// Where a part of a list begins: opaque to callers, the key of the last item to the service.
 ///
 /// As a parameter, `cursor: Option<Cursor<u64>>`: what is not a cursor of this list is refused with a problem that names it.
+///
+/// ```
+/// use samspill::Cursor;
+///
+/// let cursor = Cursor::after(&17_u64);
+/// let written = serde_json::to_string(&cursor).unwrap();
+/// assert_eq!(serde_json::from_str::<Cursor<u64>>(&written).unwrap(), cursor);
+/// assert!(serde_json::from_str::<Cursor<u64>>("\"17\"").is_err());
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cursor<K = String>(K);
 

@@ -69,6 +69,13 @@ struct Members {
 }
 
 /// What is wrong with one field of the request: one member of a problem's `errors`.
+///
+/// ```
+/// use samspill::Problem;
+///
+/// let problem = Problem::from(http::StatusCode::BAD_REQUEST).field("to", "is missing");
+/// assert_eq!((problem.errors()[0].field.as_str(), problem.errors()[0].to_string().as_str()), ("to", "to: is missing"));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FieldError {
     /// The path to the field, as the caller writes it: `sender.address[0]`.
@@ -142,6 +149,11 @@ impl Problem {
     /// Names the kind of problem by a URI, which programs compare; people read the title.
     ///
     /// `#[derive(ApiError)]` does it for the errors of a contract.
+    ///
+    /// ```
+    /// let problem = samspill::Problem::from(http::StatusCode::CONFLICT).kind("https://craterate.example/id-taken");
+    /// assert_eq!(problem.kind_uri(), "https://craterate.example/id-taken");
+    /// ```
     #[must_use]
     pub fn kind(mut self, uri: impl Into<String>) -> Self {
         self.0.kind = uri.into();
@@ -149,6 +161,14 @@ impl Problem {
     }
 
     /// Says when it is worth another try: the header `Retry-After`.
+    ///
+    /// ```
+    /// use axum::response::IntoResponse;
+    /// use samspill::Problem;
+    ///
+    /// let busy = Problem::from(http::StatusCode::TOO_MANY_REQUESTS).retry_after(std::time::Duration::from_secs(2));
+    /// assert_eq!(busy.into_response().headers()["retry-after"], "2");
+    /// ```
     #[must_use]
     pub fn retry_after(mut self, wait: Duration) -> Self {
         self.0.retry_after = Some(wait);

@@ -187,6 +187,18 @@ impl Service {
     }
 
     /// Calls another service over HTTP: `service.client("invoicing")`, or `"invoicing.shop:8080"`.
+    ///
+    /// ```
+    /// use samspill::CallError;
+    /// use samspill::test::TestMesh;
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+    /// let mesh = TestMesh::new(); // in which nobody is yet
+    /// let invoicing = mesh.service("parcel-booking").client("invoicing");
+    /// let error = invoicing.get(&mesh.call(), "/v1/invoices").send().await.unwrap_err();
+    /// assert!(matches!(error, CallError::Unreachable { .. }));
+    /// # });
+    /// ```
     pub fn client(&self, service: impl Into<String>) -> Client {
         Client::new(service, self.transport.clone())
     }
@@ -232,6 +244,21 @@ impl Service {
     ///
     /// With the first one comes `grpc.health.v1.Health`. It says of each of them, and of `""`, what `/readyz` says: SERVING
     /// until the drain starts, then NOT_SERVING, with which its watches end.
+    ///
+    /// ```
+    /// # #[derive(Clone)] struct TrackingServer;
+    /// # impl tonic::server::NamedService for TrackingServer { const NAME: &'static str = "shop.v1.Tracking"; }
+    /// # impl tower::Service<http::Request<tonic::body::Body>> for TrackingServer {
+    /// #     type Response = http::Response<tonic::body::Body>;
+    /// #     type Error = std::convert::Infallible;
+    /// #     type Future = std::future::Ready<Result<Self::Response, Self::Error>>;
+    /// #     fn poll_ready(&mut self, _: &mut std::task::Context<'_>) -> std::task::Poll<Result<(), Self::Error>> { Ok(()).into() }
+    /// #     fn call(&mut self, _: http::Request<tonic::body::Body>) -> Self::Future { std::future::ready(Ok(Default::default())) }
+    /// # }
+    /// // tonic has made `TrackingServer` of a `.proto`: `TrackingServer::new(tracking)`.
+    /// let service = samspill::Service::new("parcel-tracking").grpc(TrackingServer);
+    /// # let _ = service;
+    /// ```
     #[must_use]
     pub fn grpc<S: GrpcService>(mut self, service: S) -> Self {
         self.grpc = self.grpc.add(service);
@@ -306,6 +333,19 @@ impl Service {
     /// As [`serve`](Self::serve), but on a Unix socket only: for an interface that other machines and users must not reach.
     ///
     /// Its requests make no spans: whoever asks what a service is doing must not change what is seen of it.
+    ///
+    /// ```
+    /// use std::os::unix::net::UnixListener;
+    ///
+    /// use axum::{Router, routing::get};
+    /// use samspill::{Error, Service};
+    ///
+    /// async fn operate(service: Service) -> Result<(), Error> {
+    ///     let socket = UnixListener::bind("/run/shop/admin.sock")?;
+    ///     service.serve_unix(socket, Router::new().route("/queue", get(async || "empty"))).await
+    /// }
+    /// # let _ = operate;
+    /// ```
     ///
     /// # Errors
     /// The socket cannot be used, or descriptors or settings are as [`serve`](Self::serve) refuses them.

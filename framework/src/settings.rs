@@ -31,6 +31,16 @@ const SETTINGS_FILE: &str = "SAMSPILL_SETTINGS";
 ///
 /// `main` passes it on with `?`. [`Service::run`](crate::Service::run) then logs the mistakes and exits with 64, or
 /// prints the answer and exits with 0.
+///
+/// ```
+/// #[derive(Debug, serde::Deserialize)]
+/// struct Settings { base_cents: u64, database_url: String }
+///
+/// let service = samspill::test::service("invoicing", [("BASE_CENTS", "many")]);
+/// let error = service.settings::<Settings>().unwrap_err();
+/// let places: Vec<&str> = error.mistakes().iter().map(|mistake| mistake.place.as_str()).collect();
+/// assert_eq!(places, ["BASE_CENTS", "DATABASE_URL"]);
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SettingsError(Reason);
 

@@ -128,6 +128,16 @@ impl JwtSettings {
 
     /// Adds the public keys of a JWKS document (RFC 7517). Keys of other kinds, and those for encryption, are passed over.
     ///
+    /// ```
+    /// use samspill::{JwtError, JwtSettings};
+    ///
+    /// let settings = JwtSettings::new("https://login.example", "invoicing");
+    /// let keys = r#"{"keys":[{"kty":"EC","crv":"P-256","x":"Evs_o5-uQbTjL3chynL4wXgUg2R9q9UU8I5mEovUf84",
+    ///     "y":"kGe5DgSIycKp8w9aJoBnhB1sB3QTugfnRWm5nU_TzsY"}]}"#;
+    /// assert!(settings.clone().jwks(keys).is_ok());
+    /// assert!(matches!(settings.jwks(r#"{"keys":[]}"#), Err(JwtError::NoKey)));
+    /// ```
+    ///
     /// # Errors
     /// [`JwtError::Jwks`], or [`JwtError::NoKey`] if no key is left.
     pub fn jwks(mut self, document: &str) -> Result<Self, JwtError> {

@@ -9,6 +9,19 @@ use serde_json::{Map, Value};
 ///
 /// The two are proven apart: the peer by its certificate, the subject by a token. A [`Client`](crate::Client) forwards
 /// neither; who calls next is this service itself.
+///
+/// ```
+/// use samspill::{Call, Principal};
+///
+/// fn who(call: &Call) -> String {
+///     match call.principal() {
+///         Principal { subject: Some(subject), .. } => format!("customer {}", subject.id()),
+///         Principal { peer: Some(peer), .. } => format!("service {peer}"),
+///         _ => "a stranger".to_owned(),
+///     }
+/// }
+/// assert_eq!(who(&samspill::test::call()), "a stranger");
+/// ```
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Principal {

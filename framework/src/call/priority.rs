@@ -8,6 +8,13 @@ use samspill_observability::conventions::header::SAMSPILL_PRIORITY;
 /// It is carried from call to call, so a request has one priority through all services. The header is
 /// `samspill-priority`: `critical`, `normal` or `background`. An unknown word is [`Normal`](Self::Normal), and the edge
 /// removes what a stranger claims.
+///
+/// ```
+/// use samspill::Priority;
+///
+/// assert!(Priority::Background < Priority::Normal && Priority::Normal < Priority::Critical);
+/// assert_eq!(samspill::test::call().priority(), Priority::Normal);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Priority {
     /// It can be done later, or not at all: reports, warming of caches.

@@ -75,6 +75,14 @@ pub enum CallError {
 
 impl CallError {
     /// The status of the answer, if there was one that was no success.
+    ///
+    /// ```
+    /// use samspill::{CallError, Problem};
+    ///
+    /// let error = CallError::Problem(Problem::from(http::StatusCode::NOT_FOUND));
+    /// assert_eq!(error.status(), Some(http::StatusCode::NOT_FOUND));
+    /// assert_eq!(CallError::Deadline { service: "statistics".to_owned() }.status(), None);
+    /// ```
     pub fn status(&self) -> Option<StatusCode> {
         match self {
             Self::Problem(problem) => Some(problem.status()),

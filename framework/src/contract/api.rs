@@ -50,6 +50,22 @@ pub(crate) struct Deprecation {
 pub(crate) type Day = (&'static str, i64);
 
 /// One method of a contract.
+///
+/// ```
+/// # use samspill::extract::Json;
+/// # use samspill::{Call, Problem};
+/// use samspill::contract::Contract;
+///
+/// #[samspill::api(name = "statistics", versions = 1..=3)]
+/// pub trait Statistics {
+///     #[get("/counts", since = 2)]
+///     async fn counts(&self, call: &Call) -> Result<Json<Vec<u64>>, Problem>;
+/// }
+///
+/// let counts = &StatisticsApi::api().operations()[0];
+/// assert_eq!((counts.name(), counts.method().as_str(), counts.path()), ("counts", "GET", "/counts"));
+/// assert_eq!(counts.versions().collect::<Vec<_>>(), [2, 3]);
+/// ```
 pub struct Operation {
     pub(super) name: &'static str,
     pub(super) docs: &'static str,
@@ -124,6 +140,25 @@ impl Api {
     }
 
     /// What one version means: SHA-256 of its document, of which documentation is no part.
+    ///
+    /// ```
+    /// # use samspill::extract::Json;
+    /// # use samspill::{Call, Problem};
+    /// use samspill::contract::Contract;
+    ///
+    /// #[samspill::api(name = "statistics", versions = 1..=2)]
+    /// pub trait Statistics {
+    ///     #[get("/counts")]
+    ///     async fn counts(&self, call: &Call) -> Result<Json<Vec<u64>>, Problem>;
+    ///
+    ///     #[get("/total", since = 2)]
+    ///     async fn total(&self, call: &Call) -> Result<Json<u64>, Problem>;
+    /// }
+    ///
+    /// let api = StatisticsApi::api();
+    /// assert_ne!(api.digest(1), api.digest(2));
+    /// assert_eq!(api.digest(3), None);
+    /// ```
     pub fn digest(&self, version: u32) -> Option<String> {
         self.openapi(version, Dialect::V3_0).map(|document| digest::of(&document))
     }

@@ -13,6 +13,20 @@ use crate::extract::{Form, IdempotencyKey, Json, Path, Query, Valid};
 use crate::{ClientRequest, Problem};
 
 /// A request on its way to a contract's method, of which the arguments are taken one by one.
+///
+/// ```
+/// use samspill::Problem;
+/// use samspill::contract::Received;
+/// use samspill::extract::{Body, IdempotencyKey};
+///
+/// /// The head first, then the body.
+/// async fn keyed(request: &mut Received) -> Result<(String, usize), Problem> {
+///     let IdempotencyKey(key) = request.parts().await?;
+///     let Body(bytes) = request.body().await?;
+///     Ok((key, bytes.len()))
+/// }
+/// # let _ = keyed;
+/// ```
 #[derive(Debug)]
 pub struct Received(Request);
 
@@ -43,6 +57,48 @@ impl Received {
 ///
 /// Implemented for the extractors of [`extract`](crate::extract), for axum's `Json`, `Query`, `Path` and `Form` (which
 /// then refuse with a [`Problem`]), and for [`Bytes`]. The argument that takes the body is the last.
+///
+/// One of your own is made of those:
+///
+/// ```
+/// use samspill::contract::{Argument, OperationDocument, Received};
+/// use samspill::extract::Json;
+/// use samspill::{Call, ClientRequest, Problem};
+///
+/// /// A weight that callers give in kilograms, whatever they are counted in here.
+/// pub struct Grams(u64);
+///
+/// impl Argument for Grams {
+///     type Value = u64;
+///
+///     async fn read(request: &mut Received) -> Result<Self, Problem> {
+///         let Json(kilograms) = request.body::<Json<u64>>().await?;
+///         Ok(Self(kilograms.saturating_mul(1000)))
+///     }
+///
+///     fn write(kilograms: &u64, request: ClientRequest) -> ClientRequest {
+///         request.json(kilograms)
+///     }
+///
+///     fn describe(operation: &mut OperationDocument<'_>) {
+///         Json::<u64>::describe(operation);
+///     }
+/// }
+///
+/// #[samspill::api(name = "scale", versions = 1..=1)]
+/// pub trait Scale {
+///     #[post("/weights")]
+///     async fn weigh(&self, call: &Call, weight: Grams) -> Result<Json<u64>, Problem>;
+/// }
+///
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+/// let scale = MockScale::new().with_weigh(|_call, Grams(grams)| Ok(Json(grams)));
+/// let server = samspill::test::Server::start(samspill::Service::new("scale"), ScaleApi::router(scale)).await;
+/// let client = ScaleClient::from(server.client());
+/// assert_eq!(client.weigh(&samspill::test::call(), 2).await.unwrap(), 2000);
+/// # server.stop().await;
+/// # });
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be an argument of a contract",
     label = "not a part of a request",

@@ -72,6 +72,25 @@ pub enum ApiFailure<E: ApiError> {
 }
 
 /// An answer with its head.
+///
+/// ```
+/// # use samspill::extract::Json;
+/// # use samspill::{Call, Problem};
+/// # #[samspill::api(name = "statistics", versions = 1..=1)]
+/// # pub trait Statistics {
+/// #     #[get("/counts")]
+/// #     async fn counts(&self, call: &Call) -> Result<Json<Vec<u64>>, Problem>;
+/// # }
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+/// # let mock = MockStatistics::new().with_counts(|_call| Ok(Json(vec![7])));
+/// # let server = samspill::test::Server::start(samspill::Service::new("statistics"), StatisticsApi::router(mock)).await;
+/// # let client = StatisticsClient::from(server.client());
+/// let counts = client.counts(&samspill::test::call()).answered().await.unwrap();
+/// assert_eq!((counts.status.as_u16(), counts.value), (200, vec![7]));
+/// assert_eq!(counts.headers["content-type"], "application/json");
+/// # server.stop().await;
+/// # });
+/// ```
 #[derive(Clone, Debug)]
 pub struct Answered<T> {
     /// The status, 200 to 299.
@@ -129,6 +148,29 @@ impl<A: Reply, E: ApiError> ApiCall<A, E> {
     }
 
     /// Sends it, and goes on without its answer if there is none: the log says why.
+    ///
+    /// ```
+    /// # use samspill::extract::Json;
+    /// # use samspill::{Call, Problem};
+    /// use std::time::Duration;
+    ///
+    /// #[samspill::api(name = "statistics", versions = 1..=1)]
+    /// pub trait Statistics {
+    ///     #[get("/counts")]
+    ///     async fn counts(&self, call: &Call) -> Result<Json<Vec<u64>>, Problem>;
+    /// }
+    ///
+    /// /// It waits as long as the call has time, so the call is given little.
+    /// async fn hint(statistics: &StatisticsClient, call: &Call) -> Option<u64> {
+    ///     let brief = call.with_timeout(Duration::from_millis(200));
+    ///     Some(statistics.counts(&brief).best_effort().await?.iter().sum())
+    /// }
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+    /// let nobody = StatisticsClient::from(samspill::Client::at("http://127.0.0.1:1"));
+    /// assert_eq!(hint(&nobody, &samspill::test::call()).await, None);
+    /// # });
+    /// ```
     pub async fn best_effort(self) -> Option<A::Value> {
         match self.answered().await {
             Ok(answered) => Some(answered.value),

@@ -12,6 +12,21 @@ const WRITE: &str = "SAMSPILL_WRITE_DOCUMENTS";
 ///
 /// `SAMSPILL_WRITE_DOCUMENTS=1 cargo test` writes them; `samspill api check` says whether what changed may change.
 ///
+/// ```no_run
+/// # use samspill::extract::Json;
+/// # use samspill::{Call, Problem};
+/// #[samspill::api(name = "statistics", versions = 1..=1)]
+/// pub trait Statistics {
+///     #[get("/counts")]
+///     async fn counts(&self, call: &Call) -> Result<Json<Vec<u64>>, Problem>;
+/// }
+///
+/// #[test]
+/// fn the_documents_are_those_that_are_committed() {
+///     samspill::test::assert_committed::<StatisticsApi>(env!("CARGO_MANIFEST_DIR"));
+/// }
+/// ```
+///
 /// # Panics
 /// A document is missing or different, or `openapi/` has one of a version that is not there.
 #[track_caller]

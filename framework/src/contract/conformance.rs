@@ -55,6 +55,24 @@ pub struct Conformance {
 }
 
 /// One thing that was tried.
+///
+/// ```
+/// # use samspill::extract::Json;
+/// # use samspill::{Call, Problem};
+/// # #[samspill::api(name = "statistics", versions = 1..=1)]
+/// # pub trait Statistics {
+/// #     #[get("/counts")]
+/// #     async fn counts(&self, call: &Call) -> Result<Json<Vec<u64>>, Problem>;
+/// # }
+/// use samspill::contract::Check;
+///
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+/// // Nobody serves there, so nothing is as it should be.
+/// let conformance = StatisticsApi::conformance("http://127.0.0.1:1").await;
+/// let failed: Vec<&Check> = conformance.checks().iter().filter(|check| check.failure.is_some()).collect();
+/// assert!(!conformance.is_kept() && failed.iter().any(|check| check.name.contains("counts")));
+/// # });
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Check {
     /// What was tried.

@@ -15,6 +15,38 @@ use crate::{Answer, CallError, Problem};
 ///
 /// Implemented for [`Json`] (200), [`Created`] (201), [`Accepted`] (202), [`NoContent`] (204), axum's `Json`, and a pair of
 /// headers and one of them.
+///
+/// One of your own is made of those:
+///
+/// ```
+/// use axum::response::Response;
+/// use http::{HeaderValue, header};
+/// use samspill::contract::{NoContent, OperationDocument, Reply};
+/// use samspill::{Answer, CallError};
+///
+/// /// An answer that nobody may keep.
+/// struct Fresh<R>(R);
+///
+/// impl<R: Reply> Reply for Fresh<R> {
+///     type Value = R::Value;
+///
+///     async fn read(answer: Answer) -> Result<R::Value, CallError> {
+///         R::read(answer).await
+///     }
+///
+///     fn write(self) -> Response {
+///         let mut response = self.0.write();
+///         response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+///         response
+///     }
+///
+///     fn describe(operation: &mut OperationDocument<'_>) {
+///         R::describe(operation);
+///     }
+/// }
+///
+/// assert_eq!(Fresh(NoContent).write().headers()["cache-control"], "no-store");
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be the answer of a contract's method",
     label = "not an answer",

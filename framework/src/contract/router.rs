@@ -94,6 +94,21 @@ impl ApiRouter {
     }
 
     /// Adds everything of another router, as [`Router::merge`] does: a second contract, or ordinary routes.
+    ///
+    /// ```
+    /// # use samspill::extract::Json;
+    /// # use samspill::{Call, Problem};
+    /// # #[samspill::api(name = "statistics", versions = 1..=1)]
+    /// # pub trait Statistics {
+    /// #     #[get("/counts")]
+    /// #     async fn counts(&self, call: &Call) -> Result<Json<Vec<u64>>, Problem>;
+    /// # }
+    /// use axum::{Router, routing::get};
+    ///
+    /// let contract = StatisticsApi::router(MockStatistics::new());
+    /// let router = contract.merge(Router::new().route("/", get(async || "a page for people")));
+    /// # let _ = router;
+    /// ```
     #[must_use]
     pub fn merge(mut self, other: impl Into<Self>) -> Self {
         let other = other.into();
@@ -109,6 +124,20 @@ impl ApiRouter {
     }
 
     /// Wraps every route, as [`Router::layer`] does.
+    ///
+    /// ```
+    /// # use samspill::extract::Json;
+    /// # use samspill::{Call, Problem};
+    /// # #[samspill::api(name = "statistics", versions = 1..=1)]
+    /// # pub trait Statistics {
+    /// #     #[get("/counts")]
+    /// #     async fn counts(&self, call: &Call) -> Result<Json<Vec<u64>>, Problem>;
+    /// # }
+    /// use samspill::idempotency::{Idempotency, MemoryStore};
+    ///
+    /// let router = StatisticsApi::router(MockStatistics::new()).layer(Idempotency::new(MemoryStore::new()));
+    /// # let _ = router;
+    /// ```
     #[must_use]
     pub fn layer<L>(mut self, layer: L) -> Self
     where
@@ -125,6 +154,19 @@ impl ApiRouter {
     }
 
     /// The routes alone, for a server that is not ours: versions in the path, not in the header.
+    ///
+    /// ```
+    /// # use samspill::extract::Json;
+    /// # use samspill::{Call, Problem};
+    /// # #[samspill::api(name = "statistics", versions = 1..=1)]
+    /// # pub trait Statistics {
+    /// #     #[get("/counts")]
+    /// #     async fn counts(&self, call: &Call) -> Result<Json<Vec<u64>>, Problem>;
+    /// # }
+    /// let contract = StatisticsApi::router(MockStatistics::new());
+    /// let router = axum::Router::new().nest("/api", contract.into_router());
+    /// # let _ = router;
+    /// ```
     pub fn into_router(self) -> Router {
         match self.only_documents {
             Some(documents) => self.router.merge(documents),

@@ -174,6 +174,20 @@ impl TestMesh {
     ///
     /// Requests that come from now on go to the new one; it returns when the old one has answered what it had begun.
     ///
+    /// ```test_harness
+    /// use axum::{Router, routing::get};
+    /// use samspill::test::TestMesh;
+    ///
+    /// #[samspill::test]
+    /// async fn nobody_notices_another_implementation() {
+    ///     let answers = |text: &'static str| move |_service| Router::new().route("/", get(async move || text));
+    ///     let mesh = TestMesh::new().with("statistics", answers("old"));
+    ///     mesh.replace("statistics", answers("new")).await;
+    ///     let answer = mesh.client("statistics").get(&mesh.call(), "/").send().await.unwrap();
+    ///     assert_eq!(answer.text().await.unwrap(), "new");
+    /// }
+    /// ```
+    ///
     /// # Panics
     /// As [`with`](Self::with); or the old one panicked.
     pub async fn replace<S: Served>(&self, name: &str, build: impl FnOnce(Service) -> S) {

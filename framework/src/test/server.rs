@@ -46,11 +46,37 @@ pub fn service_with_arguments<'a>(
 }
 
 /// A call that belongs to no request.
+///
+/// ```
+/// use samspill::{Call, Problem, test};
+///
+/// async fn greet(call: &Call) -> Result<String, Problem> {
+///     Ok(format!("Hello, {:?}", call.peer()))
+/// }
+/// # let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+/// # runtime.block_on(async {
+/// assert_eq!(greet(&test::call()).await.unwrap(), "Hello, None");
+/// # });
+/// ```
 pub fn call() -> Call {
     Call::of_our_own(tracing::Span::none(), &Surroundings::default())
 }
 
 /// A service that serves on a free port of 127.0.0.1, exactly as [`Service::serve`] does, until it is stopped or dropped.
+///
+/// ```test_harness
+/// use axum::{Router, routing::get};
+/// use samspill::test;
+///
+/// #[samspill::test]
+/// async fn it_says_hello() {
+///     let router = Router::new().route("/", get(async || "Hello"));
+///     let server = test::Server::start(test::service("hello", []), router).await;
+///     let answer = server.client().get(&test::call(), "/").send().await.unwrap();
+///     assert_eq!(answer.text().await.unwrap(), "Hello");
+///     server.stop().await; // what it had begun is finished
+/// }
+/// ```
 #[derive(Debug)]
 pub struct Server {
     address: SocketAddr,
