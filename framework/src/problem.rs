@@ -255,6 +255,11 @@ impl From<StatusCode> for Problem {
     }
 }
 
+/// Not sooner than was said.
+fn whole_seconds(wait: Duration) -> u64 {
+    wait.as_secs() + u64::from(wait.subsec_nanos() > 0)
+}
+
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0.title)?;
@@ -280,7 +285,7 @@ impl IntoResponse for Problem {
         *response.status_mut() = self.0.status;
         response.headers_mut().insert(header::CONTENT_TYPE, PROBLEM_JSON);
         if let Some(wait) = self.0.retry_after {
-            response.headers_mut().insert(header::RETRY_AFTER, wait.as_secs().into());
+            response.headers_mut().insert(header::RETRY_AFTER, whole_seconds(wait).into());
         }
         // The server finds it here and says it again with the trace's id.
         response.extensions_mut().insert(self);

@@ -78,7 +78,7 @@ pub(super) fn find(
         let Some((name, version)) = openapi(file) else { continue };
         match OpenApi::parse(&read(file)?) {
             Ok(document) => found.contracts.push(Contract {
-                name: name.or(document.title()).unwrap_or_default().to_owned(),
+                name: document.title().or(name).unwrap_or_default().to_owned(),
                 version: version.to_owned(),
                 file: file.clone(),
                 key: file.clone(),

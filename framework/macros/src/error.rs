@@ -140,7 +140,13 @@ fn arguments(attribute: &Attribute) -> Result<Arguments> {
     attribute.parse_args_with(|input: ParseStream<'_>| {
         let (mut status, mut title, mut uri, mut retry_after_s) = (None, None, None, None);
         let (mut detail, mut field, mut grpc_code) = (None, None, None);
+        let mut seen: Vec<Ident> = Vec::new();
         while !input.is_empty() {
+            let name = input.fork().call(Ident::parse_any)?;
+            if seen.contains(&name) {
+                return Err(Error::new(name.span(), format!("`{name}` is said twice")));
+            }
+            seen.push(name);
             if input.peek(Token![type]) {
                 input.parse::<Token![type]>()?;
                 input.parse::<Token![=]>()?;
@@ -312,10 +318,17 @@ fn conversions(name: &Ident, variant: &Ident) -> TokenStream {
 }
 
 fn describe(kind: &Kind) -> Option<TokenStream> {
-    let Shape::Own { said: Said { status, title, .. }, uri, .. } = &kind.shape else { return None };
+    let Shape::Own { said: Said { status, title, .. }, uri, fields } = &kind.shape else { return None };
     let docs = &kind.docs;
+    let members = fields.iter().map(|field| field.unraw().to_string());
     Some(quote! {
-        ::samspill::contract::ProblemKind { status: #status, uri: #uri, title: #title, docs: #docs }
+        ::samspill::contract::ProblemKind {
+            status: #status,
+            uri: #uri,
+            title: #title,
+            docs: #docs,
+            members: &[#(#members),*],
+        }
     })
 }
 

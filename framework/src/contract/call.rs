@@ -201,6 +201,13 @@ impl<E: ApiError> From<ApiFailure<E>> for CallError {
     }
 }
 
+/// The same for gRPC handlers.
+impl<E: ApiError> From<ApiFailure<E>> for tonic::Status {
+    fn from(failure: ApiFailure<E>) -> Self {
+        CallError::from(failure).into()
+    }
+}
+
 /// What our own caller is told: the called service's refusal is ours to explain, so it becomes a 502 unless it is matched.
 impl<E: ApiError> From<ApiFailure<E>> for Problem {
     fn from(failure: ApiFailure<E>) -> Self {

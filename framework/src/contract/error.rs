@@ -83,6 +83,8 @@ pub struct ProblemKind {
     pub title: &'static str,
     /// More for people, from the variant's doc comment; may be empty.
     pub docs: &'static str,
+    /// Its own members, besides those that every problem has.
+    pub members: &'static [&'static str],
 }
 
 /// Any problem, nothing promised.

@@ -80,6 +80,8 @@ pub struct OperationDocument<'a> {
     body: Option<Value>,
     success: BTreeMap<u16, Value>,
     refusals: BTreeMap<u16, Vec<String>>,
+    /// The kinds of problems by their type, for programs.
+    problems: Map<String, Value>,
 }
 
 /// Where a parameter is.
@@ -142,6 +144,7 @@ fn describe(api: &Api, operation: &Operation, version: u32, dialect: Dialect, sc
         body: None,
         success: BTreeMap::new(),
         refusals: BTreeMap::new(),
+        problems: Map::new(),
     };
     operation.describe(&mut document);
     document.finish(operation, api.deprecation(version).is_some())
@@ -225,6 +228,9 @@ impl OperationDocument<'_> {
                 text.push_str(kind.docs);
             }
             self.refusals.entry(kind.status).or_default().push(text);
+            // OpenAPI has no words for it: programs compare the type and read the members, so both are promised.
+            let promised = json!({ "status": kind.status, "members": kind.members });
+            self.problems.insert(kind.uri.to_owned(), promised);
         }
     }
 
@@ -277,6 +283,9 @@ impl OperationDocument<'_> {
         }
         if let Some(body) = self.body {
             described["requestBody"] = body;
+        }
+        if !self.problems.is_empty() {
+            described["x-samspill-problems"] = self.problems.into();
         }
         if is_deprecated {
             described["deprecated"] = true.into();

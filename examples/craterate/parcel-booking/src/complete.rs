@@ -13,10 +13,10 @@ use parcel_booking_api::{Booking, BookingRequest, Status};
 use parcel_tracking_api::v1::CreateRequest;
 use parcel_tracking_api::v1::tracking_client::TrackingClient;
 use samspill::contract::ApiFailure;
-use samspill::{Call, Channel, Problem, Service};
+use samspill::{Call, CallError, Channel, Problem, Service};
 use shipping_cost_calculator_api::{Quote, QuoteRequest, ShippingCostApi, ShippingCostClient};
 use statistics_api::{EventRequest, EventType, StatisticsApi, StatisticsClient};
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::{MissedTickBehavior, interval};
 
 use crate::store::Store;
 
@@ -123,13 +123,13 @@ async fn send_invoice(
     Ok(())
 }
 
-/// Statistics are nice to have: a booking does not fail for them, nor wait long.
+/// Statistics are nice to have: a booking does not fail for them, nor wait long, and statistics knows how long.
 async fn tell_statistics(call: &Call, services: &Services, instances: &mut Instances) {
     let event = EventRequest { kind: EventType::OrderAttempt };
-    match timeout(STATISTICS_TIMEOUT, services.statistics.record(call, event).answered()).await {
-        Ok(Ok(answered)) => instances.add_all_of(&answered.headers),
-        Ok(Err(error)) => tracing::warn!(%error, "statistics did not count a booking"),
-        Err(_elapsed) => tracing::warn!("statistics did not answer in time"),
+    match services.statistics.record(&call.with_timeout(STATISTICS_TIMEOUT), event).answered().await {
+        Ok(answered) => instances.add_all_of(&answered.headers),
+        Err(ApiFailure::Call(CallError::Deadline { .. })) => tracing::warn!("statistics did not answer in time"),
+        Err(error) => tracing::warn!(%error, "statistics did not count a booking"),
     }
 }
 
