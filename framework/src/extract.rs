@@ -168,11 +168,17 @@ impl<A> Valid<A> {
             Err(report) => {
                 let problem = Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "Some fields are wrong");
                 // Rust's spelling of a field that is called like a keyword is not the caller's.
-                let field = |path: &garde::Path| path.to_string().replace("r#", "");
+                let field = |path: &garde::Path| raw_names_as_written(&path.to_string());
                 Err(report.iter().fold(problem, |problem, (path, error)| problem.field(field(path), error.message())))
             }
         }
     }
+}
+
+/// A path with `type` for `r#type`. Only a part's beginning can be that; a map's key may have the same letters.
+fn raw_names_as_written(path: &str) -> String {
+    let parts = path.split('.').map(|part| part.strip_prefix("r#").unwrap_or(part));
+    parts.collect::<Vec<_>>().join(".")
 }
 
 /// The key by which a repeat of a request is recognised: the header `Idempotency-Key`

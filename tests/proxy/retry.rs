@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use http::{Response, StatusCode};
 use http_body_util::BodyExt as _;
 use samspill_model::intent::AppProtocol;
+use samspill_testkit::wait_until;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
@@ -144,6 +145,23 @@ async fn when_nobody_is_left_the_last_reason_is_told() {
     }
     let reply = caller.post("unheard-of", "x").await;
     assert_eq!((reply.status, reply.header("x-samspill-reason")), (StatusCode::NOT_FOUND, "unknown-service"));
+}
+
+#[tokio::test]
+async fn a_request_waits_a_moment_for_the_first_endpoint() {
+    let world = World::new().await;
+    let app = App::echo().await;
+    let good = world.sidecar("invoicing", app.address, AppProtocol::Http1).await;
+    let caller = world.caller("parcel-booking").await;
+    world.service("invoicing", AppProtocol::Http1, "invoicing", &[]);
+    let open = async || caller.metric("samspill_connections_open", &[("proxy", "outbound")]).await;
+    let before = open().await;
+    let becomes_ready = async {
+        wait_until("the request has come", async || open().await > before).await;
+        world.service("invoicing", AppProtocol::Http1, "invoicing", &[good.inbound]);
+    };
+    let (reply, ()) = tokio::join!(caller.post("invoicing", "x"), becomes_ready);
+    assert_eq!((reply.status, reply.body.as_str()), (StatusCode::OK, "x"), "{reply:?}");
 }
 
 /// A server that reads a request and hangs up, and what it has read.

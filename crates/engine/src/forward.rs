@@ -36,6 +36,10 @@ use crate::route::{self, Routed};
 /// How long a first call to a name waits for the controller: longer than a controller needs to be started again.
 const DISCOVERY_WAIT: Duration = Duration::from_secs(15);
 
+/// How long a request waits for a backend to have an endpoint: one that has just become ready is known here a moment later,
+/// and the only instance of a service may be on its way back.
+const READY_WAIT: Duration = Duration::from_secs(1);
+
 /// Sends requests for one workload, on one worker.
 #[derive(Debug)]
 pub struct Engine {
@@ -219,10 +223,17 @@ struct Endpoints {
 impl LiveBackend {
     /// The endpoints as of the newest snapshot: what has been acknowledged to the controller is used by the next request.
     async fn current(&self) -> Result<Arc<Endpoints>, Failure> {
-        let Lookup::Found(backend) = answered(self.receiver.clone()).await? else {
-            return Err(Failure::new(Reason::NoReadyEndpoint));
-        };
-        Ok(self.refresh(&backend))
+        let mut lookup = answered(self.receiver.clone()).await?;
+        if !has_endpoint(&lookup) {
+            let mut receiver = self.receiver.clone();
+            // Whether it came in time is seen below.
+            drop(tokio::time::timeout(READY_WAIT, receiver.wait_for(has_endpoint)).await);
+            lookup = self.receiver.borrow().clone();
+        }
+        match lookup {
+            Lookup::Found(backend) => Ok(self.refresh(&backend)),
+            Lookup::Missing | Lookup::Pending => Err(Failure::new(Reason::NoReadyEndpoint)),
+        }
     }
 
     /// Takes over what both snapshots have, with load and pools, and retires what is gone.
@@ -265,6 +276,10 @@ impl LiveBackend {
             }
         }
     }
+}
+
+fn has_endpoint(lookup: &Lookup<Backend>) -> bool {
+    matches!(lookup, Lookup::Found(backend) if !backend.endpoints.is_empty())
 }
 
 /// The newest answer about a name, waiting for the first one.

@@ -233,9 +233,13 @@ fn grpc_code_of(code: Ident) -> Result<Ident> {
 
 /// `UnknownDestination` is `unknown-destination`.
 fn kebab(name: &str) -> String {
+    let letters: Vec<char> = name.chars().collect();
     let mut text = String::new();
-    for (index, letter) in name.chars().enumerate() {
-        if letter.is_uppercase() && index > 0 {
+    for (index, letter) in letters.iter().enumerate() {
+        // A word begins at a capital after a small letter, and at the last capital of several before a small one.
+        let follows_small = index > 0 && letters.get(index - 1).is_some_and(|before| !before.is_uppercase());
+        let precedes_small = index > 0 && letters.get(index + 1).is_some_and(|after| after.is_lowercase());
+        if letter.is_uppercase() && (follows_small || precedes_small) {
             text.push('-');
         }
         text.extend(letter.to_lowercase());
@@ -384,4 +388,22 @@ fn from_problem(kind: &Kind) -> Option<TokenStream> {
             };
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn abbreviations_are_one_word() {
+        for (name, expected) in [
+            ("UnknownDestination", "unknown-destination"),
+            ("NoSuchURL", "no-such-url"),
+            ("HTTPTaken", "http-taken"),
+            ("Late", "late"),
+            ("V2Only", "v2-only"),
+        ] {
+            assert_eq!(kebab(name), expected);
+        }
+    }
 }

@@ -125,14 +125,27 @@ pub(super) fn document(api: &Api, version: u32, dialect: Dialect) -> Document {
         Dialect::V3_0 => "3.0.3",
         Dialect::V3_1 => "3.1.0",
     };
-    Document(json!({
+    Document(in_order(json!({
         "openapi": openapi,
         "info": info,
         // Relative to the document, which may be anywhere behind an edge.
         "servers": [{ "url": ".." }],
         "paths": paths,
         "components": { "schemas": schemas },
-    }))
+    })))
+}
+
+/// Members in the order of their names: a stranger's crate may have told serde_json to keep them as they came, and what is
+/// committed must not depend on it.
+fn in_order(value: Value) -> Value {
+    match value {
+        Value::Object(members) => {
+            let sorted: BTreeMap<String, Value> = members.into_iter().collect();
+            Value::Object(sorted.into_iter().map(|(name, member)| (name, in_order(member))).collect())
+        }
+        Value::Array(items) => items.into_iter().map(in_order).collect(),
+        other => other,
+    }
 }
 
 fn describe(api: &Api, operation: &Operation, version: u32, dialect: Dialect, schemas: &mut Schemas) -> Value {

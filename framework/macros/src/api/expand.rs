@@ -327,7 +327,7 @@ fn mock(contract: &Contract) -> TokenStream {
             /// One that answers nothing yet: a method that is called unprepared panics and says so.
             #[must_use]
             #visibility fn new() -> Self {
-                Self::default()
+                <Self as ::core::default::Default>::default()
             }
 
             #(#setters)*

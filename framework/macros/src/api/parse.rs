@@ -212,6 +212,12 @@ fn check_trait(item: &ItemTrait, mistakes: &mut Mistakes) {
     if let Some(unsafety) = &item.unsafety {
         mistakes.add(unsafety, "a contract is not unsafe");
     }
+    if !item.supertraits.is_empty() {
+        mistakes.add(&item.supertraits, "a contract stands alone: say of an implementation what it needs, not here");
+    }
+    if let Some(condition) = &item.generics.where_clause {
+        mistakes.add(condition, "a contract has no conditions: what goes over the wire has one shape");
+    }
     if !item.items.iter().any(|member| matches!(member, TraitItem::Fn(_))) {
         mistakes.add(&item.ident, "this contract has no methods; add one: `#[get(\"/counts\")] async fn …`");
     }
@@ -226,6 +232,15 @@ fn operation(method: TraitItemFn, header: &Header, mistakes: &mut Mistakes) -> R
     }
     if !signature.generics.params.is_empty() {
         mistakes.add(&signature.generics, format!("`{name}` cannot be generic: what goes over the wire has one shape"));
+    }
+    if let Some(condition) = &signature.generics.where_clause {
+        mistakes.add(condition, format!("`{name}` cannot have conditions: what goes over the wire has one shape"));
+    }
+    if let Some(unsafety) = &signature.unsafety {
+        mistakes.add(unsafety, format!("`{name}` cannot be unsafe: whoever calls it is in another process"));
+    }
+    if let Some(abi) = &signature.abi {
+        mistakes.add(abi, format!("`{name}` has no ABI: whoever calls it is in another process"));
     }
     if let Some(body) = &method.default {
         mistakes.add(body, format!("`{name}` cannot have a body here: a contract says what, an implementation how"));

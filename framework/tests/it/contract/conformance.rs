@@ -306,3 +306,19 @@ async fn each_flaw_is_found_and_told() {
         assert!(!conformance.is_kept());
     }
 }
+
+#[samspill::api(name = "refuser", versions = 1..=1)]
+trait Refuser {
+    #[get("/counts")]
+    async fn counts(&self, call: &Call) -> Result<Json<u64>, Problem>;
+}
+
+#[tokio::test]
+async fn who_refuses_everything_keeps_nothing() {
+    let refuser = MockRefuser::new().with_counts(|_call| Err(StatusCode::FORBIDDEN.into()));
+    let server = test::Server::start(test::service("refuser", []), RefuserApi::router(refuser)).await;
+    let suite = RefuserApi::conformance(&server.url("")).await;
+    assert!(!suite.is_kept());
+    assert!(suite.to_string().contains("an operation of v1 that needs nothing to be there succeeds"), "{suite}");
+    server.stop().await;
+}
