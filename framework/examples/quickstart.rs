@@ -1,3 +1,5 @@
+//! The price of a parcel: a whole service, in one file.
+
 use std::process::ExitCode;
 
 use samspill::extract::{Json, Valid};
