@@ -11,6 +11,7 @@ use samspill_testkit::wait_until;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::net::TcpSocket;
 use tokio::process::{Child, Command};
 
 use super::{from_base64, target};
@@ -53,14 +54,20 @@ pub(super) struct Browser {
 
 impl Browser {
     pub(super) async fn start(scripts: Scripts) -> Self {
+        // ChromeDriver takes a port of ::1 and then wants the same one of 127.0.0.1, where all the mesh is: by `--port=0` it
+        // would now and then meet somebody. A socket that is bound and does not listen keeps the port for it.
+        let reserved = TcpSocket::new_v4().unwrap();
+        reserved.set_reuseaddr(true).unwrap();
+        reserved.bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+        let address = reserved.local_addr().unwrap();
         let mut driver = Command::new("chromedriver")
-            .arg("--port=0")
+            .arg(format!("--port={}", address.port()))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
             .unwrap_or_else(|error| panic!("chromedriver: {error}\n\nhint: cargo xtask peers install"));
-        let address = SocketAddr::from(([127, 0, 0, 1], port(&mut driver).await));
+        started(&mut driver).await;
         let profile = tempfile::tempdir().unwrap();
         let mut arguments: Vec<String> = ARGUMENTS.map(str::to_owned).into();
         arguments.push(format!("--user-data-dir={}", profile.path().display()));
@@ -189,18 +196,17 @@ impl Drop for Browser {
     }
 }
 
-/// Reads from ChromeDriver's first lines where it listens.
-async fn port(driver: &mut Child) -> u16 {
+/// Waits for the line by which ChromeDriver says that it listens.
+async fn started(driver: &mut Child) {
     let mut lines = BufReader::new(driver.stdout.take().unwrap()).lines();
     while let Some(line) = lines.next_line().await.unwrap() {
-        if let Some((_, port)) = line.trim_end_matches('.').split_once("started successfully on port ") {
-            let port = port.parse().unwrap();
+        if line.contains("started successfully on port ") {
             // It must not be stopped by a full pipe.
             tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-            return port;
+            return;
         }
     }
-    panic!("ChromeDriver has ended without saying where it listens");
+    panic!("ChromeDriver has ended without saying that it listens");
 }
 
 fn text_of(value: Value) -> String {
