@@ -29,10 +29,10 @@ use samspill_observability::context::TraceContext;
 use samspill_observability::conventions::header::{
     BAGGAGE, GRPC_TIMEOUT, SAMSPILL_ATTEMPT, SAMSPILL_TIMEOUT, TRACESTATE,
 };
-use samspill_observability::telemetry::{self, Remote};
+use samspill_observability::export::SpanSender;
+use samspill_observability::telemetry::{self, Inside, Remote, Span};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
-use tracing::Instrument;
 
 use crate::idempotency;
 use crate::{Problem, observe};
@@ -76,7 +76,7 @@ pub struct Call {
 
 #[derive(Debug)]
 struct Inner {
-    span: tracing::Span,
+    span: Span,
     /// Our own span if it is recorded, else the caller's.
     trace: Option<TraceContext>,
     trace_id: OnceLock<String>,
@@ -101,15 +101,15 @@ pub(crate) struct Surroundings {
     pub(crate) database_system: &'static str,
     /// Started when the service drains.
     pub(crate) drain: Option<Arc<Drain>>,
-    /// Whether a request that is served makes a span.
-    pub(crate) has_spans: bool,
+    /// Where the spans of requests go; without it none are made.
+    pub(crate) spans: Option<SpanSender>,
     /// Whose bearer tokens count.
     pub(crate) jwt: Option<Arc<JwtSettings>>,
 }
 
 impl Default for Surroundings {
     fn default() -> Self {
-        Self { in_mesh: false, database_system: "other_sql", drain: None, has_spans: true, jwt: None }
+        Self { in_mesh: false, database_system: "other_sql", drain: None, spans: None, jwt: None }
     }
 }
 
@@ -126,7 +126,7 @@ impl Call {
     pub(crate) fn of_request(
         headers: &HeaderMap,
         protocol: Protocol,
-        span: tracing::Span,
+        span: Span,
         surroundings: &Surroundings,
     ) -> (Self, Option<Refusal>) {
         Self::of_remote(headers, &telemetry::extract(headers), protocol, span, surroundings)
@@ -137,7 +137,7 @@ impl Call {
         headers: &HeaderMap,
         remote: &Remote,
         protocol: Protocol,
-        span: tracing::Span,
+        span: Span,
         surroundings: &Surroundings,
     ) -> (Self, Option<Refusal>) {
         let mut refusal = None;
@@ -155,7 +155,7 @@ impl Call {
         let peer = if surroundings.in_mesh { peer(headers) } else { None };
         let incoming = remote.context();
         let call = Inner {
-            trace: telemetry::context(&span).or(incoming),
+            trace: span.place().or(incoming),
             trace_id: OnceLock::new(),
             span,
             carried: carried(headers, incoming.is_some()),
@@ -171,7 +171,7 @@ impl Call {
     }
 
     /// The call that begins with ourselves.
-    pub(crate) fn of_our_own(span: tracing::Span, surroundings: &Surroundings) -> Self {
+    pub(crate) fn of_our_own(span: Span, surroundings: &Surroundings) -> Self {
         Self::of_request(&HeaderMap::new(), Protocol::Http, span, surroundings).0
     }
 
@@ -189,7 +189,7 @@ impl Call {
     pub fn from_request<T>(request: &tonic::Request<T>) -> Self {
         request.extensions().get::<Self>().cloned().unwrap_or_else(|| {
             let headers = request.metadata().clone().into_headers();
-            Self::of_request(&headers, Protocol::Grpc, tracing::Span::current(), &Surroundings::default()).0
+            Self::of_request(&headers, Protocol::Grpc, Span::current(), &Surroundings::default()).0
         })
     }
 
@@ -311,7 +311,7 @@ impl Call {
             drop(held);
             outcome
         });
-        task::spawn("detached work", work.instrument(self.inner.span.clone()))
+        task::spawn("detached work", self.inside(&self.inner.span, work))
     }
 
     /// Returns when the service has begun to drain. An answer without an end of its own (a stream of events) ends
@@ -358,30 +358,30 @@ impl Call {
         work: impl Future<Output = Result<T, E>>,
     ) -> Result<T, E> {
         let span = observe::database_span(&self.inner.span, self.inner.database_system, operation, collection);
-        let outcome = work.instrument(span.clone()).await;
+        let outcome = self.inside(&span, work).await;
         if let Err(error) = &outcome {
-            observe::failed(&span, std::any::type_name::<E>(), &error.to_string());
+            observe::failed(&span, std::any::type_name::<E>(), error);
         }
         outcome
     }
 
     /// The span in which the request is served.
-    pub(crate) fn span(&self) -> &tracing::Span {
+    pub(crate) fn span(&self) -> &Span {
         &self.inner.span
     }
 
+    /// Does work of this call, in a span of its own if that is made: log lines name the trace, and what is made with `tracing`
+    /// is below the span.
+    pub(crate) fn inside<F: Future>(&self, span: &Span, work: F) -> Inside<F> {
+        telemetry::inside(span, self.inner.trace, work)
+    }
+
     /// Writes what the called service needs to know, for a call that is made in `span` and given up at `deadline`.
-    pub(crate) fn inject(
-        &self,
-        span: &tracing::Span,
-        deadline: Option<Instant>,
-        protocol: Protocol,
-        headers: &mut HeaderMap,
-    ) {
+    pub(crate) fn inject(&self, span: &Span, deadline: Option<Instant>, protocol: Protocol, headers: &mut HeaderMap) {
         for (name, value) in &self.inner.carried {
             headers.append(name, value.clone());
         }
-        if let Some(context) = telemetry::context(span).or(self.inner.trace) {
+        if let Some(context) = span.place().or(self.inner.trace) {
             context.inject(headers);
         }
         if let Some(deadline) = deadline {
@@ -438,7 +438,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Call {
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Infallible> {
         // A router that is called without our server, as tests do, still has a call.
         Ok(parts.extensions.get::<Self>().cloned().unwrap_or_else(|| {
-            let span = tracing::Span::current();
+            let span = Span::current();
             Self::of_request(&parts.headers, Protocol::Http, span, &Surroundings::default()).0
         }))
     }

@@ -8,7 +8,6 @@ use http::uri::Authority;
 use tokio::time::Instant;
 use tonic::Status;
 use tonic::body::Body;
-use tracing::Instrument;
 
 use crate::Call;
 use crate::call::{self, Bounded, Protocol, Refusal};
@@ -77,15 +76,15 @@ impl CallChannel {
         call.inject(&span, deadline, Protocol::Grpc, request.headers_mut());
         let answered = tokio::select! {
             biased;
-            answered = transport.http2().request(request).instrument(span.clone()) => answered,
+            answered = call.inside(&span, transport.http2().request(request)) => answered,
             () = call::passed(deadline) => {
-                observe::failed(&span, "DEADLINE_EXCEEDED", "");
+                observe::failed(&span, "DEADLINE_EXCEEDED", &"");
                 return Err(too_slow());
             }
         };
         match answered {
             Ok(response) => {
-                observe::rpc_ended(&span, Side::Client, response.headers());
+                observe::rpc_answer_received(&span, response.headers());
                 Ok(response.map(|body| match deadline {
                     Some(deadline) => {
                         Body::new(Observed::rpc(Bounded::new(body, deadline, Side::Client), span, Side::Client))
@@ -94,7 +93,7 @@ impl CallChannel {
                 }))
             }
             Err(error) => {
-                observe::failed(&span, "UNAVAILABLE", &samspill_observability::chain(&error).to_string());
+                observe::failed(&span, "UNAVAILABLE", &samspill_observability::chain(&error));
                 let mut status = Status::unavailable(format!("`{service}` cannot be reached"));
                 status.set_source(std::sync::Arc::new(error));
                 Err(status)

@@ -19,7 +19,6 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::time::Instant;
-use tracing::Instrument;
 
 use crate::call::{self, Protocol};
 use crate::events::{self, Event};
@@ -284,10 +283,10 @@ impl ClientRequest {
 
         let answered = tokio::select! {
             biased;
-            answered = client.transport.http1().request(request).instrument(span.clone()) => answered,
+            answered = call.inside(&span, client.transport.http1().request(request)) => answered,
             () = call::passed(deadline) => {
                 let error = CallError::Deadline { service };
-                observe::failed(&span, error.kind(), &error.to_string());
+                observe::failed(&span, error.kind(), &error);
                 return Err(error);
             }
         };
@@ -301,7 +300,7 @@ impl ClientRequest {
                 } else {
                     CallError::Broken { service, source }
                 };
-                observe::failed(&span, error.kind(), &samspill_observability::chain(&error).to_string());
+                observe::failed(&span, error.kind(), &samspill_observability::chain(&error));
                 return Err(error);
             }
         };

@@ -2,170 +2,132 @@
 //!
 //! Names and attributes are those of the stable HTTP conventions and of RPC in semconv 1.45. No other module makes a span.
 
+use std::fmt::Display;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http::request::Parts;
-use http::{HeaderMap, StatusCode, Version};
+use http::{HeaderMap, Method, StatusCode, Uri, Version};
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 use samspill_observability::conventions::attribute;
-use samspill_observability::telemetry::{self, Remote};
+use samspill_observability::export::SpanSender;
+use samspill_observability::span::{SpanKind, SpanRecord};
+use samspill_observability::telemetry::{Remote, Span};
 use tonic::Code;
-use tracing::Span;
-use tracing::field::Empty;
 
-/// Sets the status of a span to "error", with these words (tracing-opentelemetry's name).
-const FAILURE: &str = "otel.status_description";
+/// What a span of a request holds at most, so that it grows once.
+const ATTRIBUTES: usize = 12;
 
 /// The span of a request that is served, before its route is known: `GET`.
-pub(crate) fn http_server_span(request: &Parts, remote: &Remote) -> Span {
+pub(crate) fn http_server_span(spans: &SpanSender, request: &Parts, remote: &Remote) -> Span {
     let method = method_name(&request.method);
-    let (address, port) = server(request);
-    remote.span(|| {
-        tracing::info_span!(
-            "request",
-            otel.name = method,
-            otel.kind = "server",
-            otel.status_description = Empty,
-            { attribute::HTTP_REQUEST_METHOD } = method,
-            { attribute::HTTP_ROUTE } = Empty,
-            { attribute::URL_SCHEME } = "http",
-            { attribute::URL_PATH } = request.uri.path(),
-            { attribute::URL_QUERY } = request.uri.query(),
-            { attribute::SERVER_ADDRESS } = address,
-            { attribute::SERVER_PORT } = port,
-            { attribute::NETWORK_PROTOCOL_VERSION } = protocol_version(request.version),
-            { attribute::USER_AGENT_ORIGINAL } = user_agent(&request.headers),
-            { attribute::HTTP_RESPONSE_STATUS_CODE } = Empty,
-            { attribute::ERROR_TYPE } = Empty,
-        )
+    remote.span(spans, method, |record| {
+        record.attributes.reserve_exact(ATTRIBUTES);
+        record.set(attribute::HTTP_REQUEST_METHOD, method);
+        record.set(attribute::URL_SCHEME, "http");
+        record.set(attribute::URL_PATH, request.uri.path().to_owned());
+        record.set_known(attribute::URL_QUERY, request.uri.query().map(str::to_owned));
+        called(record, request);
+        record.set(attribute::NETWORK_PROTOCOL_VERSION, protocol_version(request.version));
+        record.set_known(attribute::USER_AGENT_ORIGINAL, user_agent(&request.headers));
     })
 }
 
-/// Names the span of a request after its route: `GET /v1/bookings/{id}`. A path that led nowhere is a stranger's word.
-pub(crate) fn http_routed(span: &Span, method: &http::Method, route: Option<&str>) {
-    if let Some(route) = route {
-        span.record(attribute::HTTP_ROUTE, route);
-        telemetry::rename(span, format!("{} {route}", method_name(method)));
-    }
+/// Says how a served request was answered, and names its span after its route: `GET /v1/bookings/{id}`. A path that led
+/// nowhere is a stranger's word. A 4xx is the caller's failure, not ours.
+pub(crate) fn http_answered(span: &Span, method: &Method, route: Option<&str>, status: StatusCode) {
+    span.describe(|record| {
+        if let Some(route) = route {
+            record.name = [method_name(method), " ", route].concat().into();
+            record.set(attribute::HTTP_ROUTE, route.to_owned());
+        }
+        record.set(attribute::HTTP_RESPONSE_STATUS_CODE, status.as_u16());
+        if status.is_server_error() {
+            record.fail(status.as_str().to_owned(), "");
+        }
+    });
 }
 
 /// The span of a gRPC request that is served, before it is known whether its method is there.
-pub(crate) fn rpc_server_span(request: &Parts, remote: &Remote) -> Span {
-    let (address, port) = server(request);
-    remote.span(|| {
-        tracing::info_span!(
-            "request",
-            otel.name = "_OTHER",
-            otel.kind = "server",
-            otel.status_description = Empty,
-            { attribute::RPC_SYSTEM_NAME } = attribute::RPC_SYSTEM_GRPC,
-            { attribute::RPC_METHOD } = Empty,
-            { attribute::SERVER_ADDRESS } = address,
-            { attribute::SERVER_PORT } = port,
-            { attribute::RPC_RESPONSE_STATUS_CODE } = Empty,
-            { attribute::ERROR_TYPE } = Empty,
-        )
+pub(crate) fn rpc_server_span(spans: &SpanSender, request: &Parts, remote: &Remote) -> Span {
+    remote.span(spans, "_OTHER", |record| {
+        record.attributes.reserve_exact(ATTRIBUTES);
+        record.set(attribute::RPC_SYSTEM_NAME, attribute::RPC_SYSTEM_GRPC);
+        called(record, request);
     })
 }
 
-/// Names the span of an RPC after its method: `craterate.tracking.v1.Tracking/Create`; none is a stranger's word.
-pub(crate) fn rpc_routed(span: &Span, method: Option<&str>) {
-    span.record(attribute::RPC_METHOD, method.unwrap_or("_OTHER"));
-    if let Some(method) = method {
-        telemetry::rename(span, method.to_owned());
-    }
+/// Names the span of an RPC after its method, `craterate.tracking.v1.Tracking/Create`, and says how it ended, if its headers
+/// do. No method is a stranger's word.
+pub(crate) fn rpc_answered(span: &Span, method: Option<&str>, headers: &HeaderMap) {
+    span.describe(|record| {
+        match method {
+            Some(method) => {
+                record.name = method.to_owned().into();
+                record.set(attribute::RPC_METHOD, method.to_owned());
+            }
+            None => record.set(attribute::RPC_METHOD, "_OTHER"),
+        }
+        rpc_ended(record, Side::Server, headers);
+    });
 }
 
 /// The span of an HTTP call to another service: `POST`.
-pub(crate) fn http_client_span(parent: &Span, method: &http::Method, uri: &http::Uri) -> Span {
-    if parent.is_none() {
-        return Span::none();
-    }
-    let method = method_name(method);
-    let (address, port) = server_of(uri.authority());
-    tracing::info_span!(
-        parent: parent,
-        "call",
-        otel.name = method,
-        otel.kind = "client",
-        otel.status_description = Empty,
-        { attribute::HTTP_REQUEST_METHOD } = method,
-        { attribute::URL_FULL } = %uri,
-        { attribute::SERVER_ADDRESS } = address,
-        { attribute::SERVER_PORT } = port,
-        { attribute::HTTP_RESPONSE_STATUS_CODE } = Empty,
-        { attribute::ERROR_TYPE } = Empty,
-    )
+pub(crate) fn http_client_span(parent: &Span, method: &Method, uri: &Uri) -> Span {
+    let name = || method_name(method).into();
+    parent.child(SpanKind::Client, name, |record| {
+        record.set(attribute::HTTP_REQUEST_METHOD, method_name(method));
+        record.set(attribute::URL_FULL, uri.to_string());
+        calls(record, uri);
+    })
 }
 
 /// The span of a gRPC call to another service, named as on the server.
-pub(crate) fn rpc_client_span(parent: &Span, uri: &http::Uri) -> Span {
-    if parent.is_none() {
-        return Span::none();
-    }
+pub(crate) fn rpc_client_span(parent: &Span, uri: &Uri) -> Span {
     let method = uri.path().trim_start_matches('/');
-    let (address, port) = server_of(uri.authority());
-    tracing::info_span!(
-        parent: parent,
-        "call",
-        otel.name = method,
-        otel.kind = "client",
-        otel.status_description = Empty,
-        { attribute::RPC_SYSTEM_NAME } = attribute::RPC_SYSTEM_GRPC,
-        { attribute::RPC_METHOD } = method,
-        { attribute::SERVER_ADDRESS } = address,
-        { attribute::SERVER_PORT } = port,
-        { attribute::RPC_RESPONSE_STATUS_CODE } = Empty,
-        { attribute::ERROR_TYPE } = Empty,
-    )
+    let name = || method.to_owned().into();
+    parent.child(SpanKind::Client, name, |record| {
+        record.set(attribute::RPC_SYSTEM_NAME, attribute::RPC_SYSTEM_GRPC);
+        record.set(attribute::RPC_METHOD, method.to_owned());
+        calls(record, uri);
+    })
 }
 
 /// The span of a call to a database: `INSERT bookings`.
-pub(crate) fn database_span(parent: &Span, system: &str, operation: &str, collection: &str) -> Span {
-    if parent.is_none() {
-        return Span::none();
-    }
-    tracing::info_span!(
-        parent: parent,
-        "database",
-        otel.name = format!("{operation} {collection}"),
-        otel.kind = "client",
-        otel.status_description = Empty,
-        { attribute::DB_SYSTEM_NAME } = system,
-        { attribute::DB_OPERATION_NAME } = operation,
-        { attribute::DB_COLLECTION_NAME } = collection,
-        { attribute::ERROR_TYPE } = Empty,
-    )
+pub(crate) fn database_span(parent: &Span, system: &'static str, operation: &str, collection: &str) -> Span {
+    let name = || format!("{operation} {collection}").into();
+    parent.child(SpanKind::Client, name, |record| {
+        record.set(attribute::DB_SYSTEM_NAME, system);
+        record.set(attribute::DB_OPERATION_NAME, operation.to_owned());
+        record.set(attribute::DB_COLLECTION_NAME, collection.to_owned());
+    })
 }
 
 /// The span of work that no request asked for; the first of its trace.
-pub(crate) fn own_span(name: &str) -> Span {
-    tracing::info_span!(parent: None, "work", otel.name = name, otel.kind = "internal", otel.status_description = Empty)
+pub(crate) fn own_span(spans: Option<&SpanSender>, name: &str) -> Span {
+    spans.map(|spans| Span::root(spans, SpanKind::Internal, name.to_owned(), |_| {})).unwrap_or_default()
 }
 
 /// Says that a span's work failed: why in a word of few values, and in words for people.
-pub(crate) fn failed(span: &Span, error_type: &str, message: &str) {
-    span.record(attribute::ERROR_TYPE, error_type);
-    span.record(FAILURE, message);
-}
-
-/// Says how a served request was answered. A 4xx is the caller's failure, not ours.
-pub(crate) fn http_answered(span: &Span, status: StatusCode) {
-    span.record(attribute::HTTP_RESPONSE_STATUS_CODE, i64::from(status.as_u16()));
-    if status.is_server_error() {
-        failed(span, status.as_str(), "");
-    }
+pub(crate) fn failed(span: &Span, error_type: &'static str, message: &dyn Display) {
+    span.describe(|record| record.fail(error_type, message.to_string()));
 }
 
 /// Says how our call was answered. For the one who called, a 4xx is a failure.
 pub(crate) fn http_answer_received(span: &Span, status: StatusCode) {
-    span.record(attribute::HTTP_RESPONSE_STATUS_CODE, i64::from(status.as_u16()));
-    if status.is_client_error() || status.is_server_error() {
-        failed(span, status.as_str(), "");
-    }
+    span.describe(|record| {
+        record.set(attribute::HTTP_RESPONSE_STATUS_CODE, status.as_u16());
+        if status.is_client_error() || status.is_server_error() {
+            record.fail(status.as_str().to_owned(), "");
+        }
+    });
+}
+
+/// Says how our RPC ended, if the headers of its answer do.
+pub(crate) fn rpc_answer_received(span: &Span, headers: &HeaderMap) {
+    span.describe(|record| rpc_ended(record, Side::Client, headers));
 }
 
 /// Which end of an RPC a span is about: they disagree on what is a failure.
@@ -177,12 +139,12 @@ pub(crate) enum Side {
     Client,
 }
 
-/// Says how an RPC ended, if these headers or trailers do.
-pub(crate) fn rpc_ended(span: &Span, side: Side, fields: &HeaderMap) {
+/// Takes how an RPC ended from headers or trailers, if they say it.
+fn rpc_ended(record: &mut SpanRecord, side: Side, fields: &HeaderMap) {
     let Some(status) = fields.get("grpc-status") else { return };
     let code = Code::from_bytes(status.as_bytes());
     let name = code_name(code);
-    span.record(attribute::RPC_RESPONSE_STATUS_CODE, name);
+    record.set(attribute::RPC_RESPONSE_STATUS_CODE, name);
     let is_failure = match side {
         Side::Client => code != Code::Ok,
         Side::Server => matches!(
@@ -196,7 +158,7 @@ pub(crate) fn rpc_ended(span: &Span, side: Side, fields: &HeaderMap) {
         ),
     };
     if is_failure {
-        failed(span, name, "");
+        record.fail(name, "");
     }
 }
 
@@ -254,15 +216,14 @@ where
 
     fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         let this = self.project();
-        let _entered = this.span.enter();
-        let frame = ready!(this.inner.poll_frame(context));
+        let frame = ready!(this.span.in_scope(|| this.inner.poll_frame(context)));
         match &frame {
             Some(Ok(frame)) => {
                 if let (Some(side), Some(trailers)) = (*this.rpc, frame.trailers_ref()) {
-                    rpc_ended(this.span, side, trailers);
+                    this.span.describe(|record| rpc_ended(record, side, trailers));
                 }
             }
-            Some(Err(error)) => failed(this.span, "body", &error.to_string()),
+            Some(Err(error)) => failed(this.span, "body", error),
             None => {}
         }
         Poll::Ready(frame)
@@ -278,9 +239,17 @@ where
 }
 
 /// The method, or `_OTHER` for one that a stranger invented.
-fn method_name(method: &http::Method) -> &str {
-    match method.as_str() {
-        known @ ("GET" | "HEAD" | "POST" | "PUT" | "DELETE" | "CONNECT" | "OPTIONS" | "TRACE" | "PATCH") => known,
+fn method_name(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::PATCH => "PATCH",
+        Method::DELETE => "DELETE",
+        Method::HEAD => "HEAD",
+        Method::OPTIONS => "OPTIONS",
+        Method::CONNECT => "CONNECT",
+        Method::TRACE => "TRACE",
         _ => "_OTHER",
     }
 }
@@ -293,23 +262,34 @@ fn protocol_version(version: Version) -> &'static str {
     }
 }
 
-fn user_agent(headers: &HeaderMap) -> Option<&str> {
-    headers.get(http::header::USER_AGENT)?.to_str().ok()
+fn user_agent(headers: &HeaderMap) -> Option<String> {
+    headers.get(http::header::USER_AGENT)?.to_str().ok().map(str::to_owned)
 }
 
 /// The name and port by which the caller called us.
-fn server(request: &Parts) -> (Option<String>, Option<i64>) {
+fn called(record: &mut SpanRecord, request: &Parts) {
     match request.uri.authority() {
-        Some(authority) => server_of(Some(authority)),
+        Some(authority) => server(record, authority.host(), authority.port_u16()),
         None => {
             let host = request.headers.get(http::header::HOST).and_then(|host| host.to_str().ok());
-            server_of(host.and_then(|host| host.parse().ok()).as_ref())
+            // The gate has seen to it that this is a name or an address, and a port.
+            let Some(host) = host else { return };
+            match host.rsplit_once(':').map(|(name, port)| (name, port.parse())) {
+                Some((name, Ok(port))) => server(record, name, Some(port)),
+                _ => server(record, host, None),
+            }
         }
     }
 }
 
-fn server_of(authority: Option<&http::uri::Authority>) -> (Option<String>, Option<i64>) {
-    let host = authority.map(|authority| authority.host().to_owned());
-    let port = authority.map(|authority| i64::from(authority.port_u16().unwrap_or(80)));
-    (host, port)
+/// The name and port that we call.
+fn calls(record: &mut SpanRecord, uri: &Uri) {
+    if let Some(authority) = uri.authority() {
+        server(record, authority.host(), authority.port_u16());
+    }
+}
+
+fn server(record: &mut SpanRecord, host: &str, port: Option<u16>) {
+    record.set(attribute::SERVER_ADDRESS, host.to_owned());
+    record.set(attribute::SERVER_PORT, port.unwrap_or(80));
 }

@@ -237,7 +237,8 @@ impl Service {
     /// assert!(call.peer().is_none());
     /// ```
     pub fn call(&self, name: &str) -> Call {
-        Call::of_our_own(observe::own_span(name), &self.surroundings())
+        let surroundings = self.surroundings();
+        Call::of_our_own(observe::own_span(surroundings.spans.as_ref(), name), &surroundings)
     }
 
     /// Adds a gRPC service, served on every port beside the router.
@@ -380,7 +381,7 @@ impl Service {
             in_mesh: self.transport.is_in_mesh(),
             database_system: self.database_system(),
             drain: Some(Arc::clone(&self.drain)),
-            has_spans: true,
+            spans: telemetry::spans(),
             jwt: self.jwt.clone(),
         }
     }

@@ -4,6 +4,7 @@
 //! (or has ended) can still flush (opentelemetry-rust#2715). Where the collector is away, the batch at hand is sent again
 //! until it is back, the queue fills, and what does not fit is dropped and counted.
 
+mod encode;
 mod exporter;
 
 use std::borrow::Cow;
@@ -12,12 +13,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use opentelemetry_proto::tonic::trace::v1::Span;
 use tokio::sync::mpsc;
 
 use self::exporter::Exporter;
 use crate::otlp::{self, EndpointError};
-use crate::span::{Resource, SpanRecord, Value};
+use crate::span::{Attributes, Resource, SpanRecord, Value};
 
 /// Spans that may wait for the exporter. At 1 KiB each a dead collector costs 2 MiB.
 pub const QUEUE_SPANS: usize = 2048;
@@ -74,15 +74,6 @@ pub(crate) enum Outgoing {
     Service(Box<opentelemetry_sdk::trace::SpanData>),
 }
 
-impl Outgoing {
-    fn into_message(self) -> Span {
-        match self {
-            Self::Record(record) => otlp::span_message(record),
-            Self::Service(span) => Span::from(*span),
-        }
-    }
-}
-
 /// Called when everything that was sent before has left, or with what went wrong.
 type Flushed = Box<dyn FnOnce(Result<(), FlushError>) + Send>;
 
@@ -105,10 +96,10 @@ impl SpanSender {
     pub fn send(&self, mut record: SpanRecord) {
         cut(&mut record.name);
         record.error.iter_mut().for_each(cut);
-        for (_, value) in &mut record.attributes {
-            if let Value::Text(text) = value {
-                cut(text);
-            }
+        cut_values(&mut record.attributes);
+        for event in &mut record.events {
+            cut(&mut event.name);
+            cut_values(&mut event.attributes);
         }
         self.queue(Outgoing::Record(record));
     }
@@ -166,6 +157,14 @@ pub(crate) fn cut(text: &mut Cow<'static, str>) {
     {
         text.truncate(text.floor_char_boundary(TEXT_LIMIT_BYTES));
         text.shrink_to_fit();
+    }
+}
+
+fn cut_values(attributes: &mut Attributes) {
+    for (_, value) in attributes {
+        if let Value::Text(text) = value {
+            cut(text);
+        }
     }
 }
 

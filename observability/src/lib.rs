@@ -1,9 +1,10 @@
 //! What Samspill shows of itself: names of spans, metrics and attributes, trace contexts, and the ways spans travel.
 //!
-//! Two kinds of program make spans. A proxy fills a [`span::SpanRecord`] per sampled request, because a `tracing` span
-//! per request costs a proxy more than the request. A service uses `tracing`, set up by [`telemetry`]. Both leave
-//! through the one exporter in [`export`], so a dead collector means the same to both: bounded memory and no waiting.
-//! [`traces`] is the other end: the receiver, the window of recent traces and the waterfall of `samspill up`.
+//! Whatever every request has, a proxy's spans and those of the framework, is a [`span::SpanRecord`] that is filled by hand:
+//! a `tracing` span per request costs as much as the request. Whoever writes a service makes further ones with `tracing`,
+//! set up by [`telemetry`]. All leave through the one exporter in [`export`], so a dead collector means the same to all:
+//! bounded memory and no waiting. [`traces`] is the other end: the receiver, the window of recent traces and the waterfall
+//! of `samspill up`.
 //!
 //! This crate is not a tracing back end, and no type of OpenTelemetry appears in a public signature of it.
 //!

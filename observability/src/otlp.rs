@@ -7,18 +7,16 @@ use std::time::Duration;
 use bytes::{Buf, BufMut, Bytes};
 use http::Uri;
 use http::uri::PathAndQuery;
-use opentelemetry_proto::tonic::collector::trace::v1::{ExportTraceServiceRequest, ExportTraceServiceResponse};
-use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, KeyValue, any_value};
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
+use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value};
 use opentelemetry_proto::tonic::resource::v1::Resource as ResourceMessage;
-use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, Status as SpanStatus, span, status};
 use prost::Message;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Status};
 
-use crate::context::TraceContext;
 use crate::conventions::resource;
-use crate::span::{Resource, SpanKind, SpanRecord, Value};
+use crate::span::Resource;
 
 /// How long one attempt may take. A collector on the same machine answers in milliseconds; one that hangs is away.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -27,10 +25,6 @@ const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
 const EXPORT_PATH: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
-
-/// The scope of our spans, and the flag that says that the trace was sampled.
-const SCOPE: &str = "samspill";
-const FLAGS_SAMPLED: u32 = 0x01;
 
 /// Why a text names no collector.
 #[derive(Debug, thiserror::Error)]
@@ -171,15 +165,6 @@ impl Decoder for Encoded {
     }
 }
 
-/// One request with spans of one resource, encoded.
-pub(crate) fn encode_request(resource: &ResourceMessage, spans: Vec<Span>) -> Bytes {
-    let scope = InstrumentationScope { name: SCOPE.to_owned(), ..InstrumentationScope::default() };
-    let scope_spans = ScopeSpans { scope: Some(scope), spans, schema_url: String::new() };
-    let resource_spans =
-        ResourceSpans { resource: Some(resource.clone()), scope_spans: vec![scope_spans], schema_url: String::new() };
-    ExportTraceServiceRequest { resource_spans: vec![resource_spans] }.encode_to_vec().into()
-}
-
 /// Who made the spans.
 pub(crate) fn resource_message(from: &Resource) -> ResourceMessage {
     let named = [
@@ -193,51 +178,8 @@ pub(crate) fn resource_message(from: &Resource) -> ResourceMessage {
     ResourceMessage { attributes, ..ResourceMessage::default() }
 }
 
-/// One span of a proxy.
-pub(crate) fn span_message(record: SpanRecord) -> Span {
-    let kind = match record.kind {
-        SpanKind::Server => span::SpanKind::Server,
-        SpanKind::Client => span::SpanKind::Client,
-        SpanKind::Internal => span::SpanKind::Internal,
-    };
-    let status = record
-        .error
-        .map(|message| SpanStatus { code: status::StatusCode::Error.into(), message: message.into_owned() });
-    Span {
-        trace_id: record.trace_id.to_vec(),
-        span_id: record.span_id.to_vec(),
-        parent_span_id: record.parent_span_id.map(Vec::from).unwrap_or_default(),
-        flags: FLAGS_SAMPLED,
-        name: record.name.into_owned(),
-        kind: kind.into(),
-        start_time_unix_nano: record.start_unix_nanos,
-        end_time_unix_nano: record.end_unix_nanos,
-        attributes: record.attributes.into_iter().map(|(key, value)| attribute(key, attribute_value(value))).collect(),
-        links: record.links.iter().map(link).collect(),
-        status,
-        ..Span::default()
-    }
-}
-
-fn link(context: &TraceContext) -> span::Link {
-    span::Link {
-        trace_id: context.trace_id.to_vec(),
-        span_id: context.span_id.to_vec(),
-        flags: if context.sampled { FLAGS_SAMPLED } else { 0 },
-        ..span::Link::default()
-    }
-}
-
 fn attribute(key: &str, value: any_value::Value) -> KeyValue {
     KeyValue { key: key.to_owned(), value: Some(AnyValue { value: Some(value) }), ..KeyValue::default() }
-}
-
-fn attribute_value(value: Value) -> any_value::Value {
-    match value {
-        Value::Text(text) => any_value::Value::StringValue(text.into_owned()),
-        Value::Number(number) => any_value::Value::IntValue(number),
-        Value::Flag(flag) => any_value::Value::BoolValue(flag),
-    }
 }
 
 #[cfg(test)]

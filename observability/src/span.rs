@@ -1,17 +1,19 @@
-//! One finished span, as a proxy records it, and who made it.
+//! One finished span, and who made it.
 
 use std::borrow::Cow;
 
 use crate::context::TraceContext;
-use crate::conventions::resource;
+use crate::conventions::{attribute, resource};
 
 /// The value of an attribute.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Value {
     /// A text; longer than [`crate::export::TEXT_LIMIT_BYTES`] is cut.
     Text(Cow<'static, str>),
-    /// A number.
+    /// A whole number.
     Number(i64),
+    /// Any other number.
+    Real(f64),
     /// Yes or no.
     Flag(bool),
 }
@@ -70,8 +72,22 @@ pub enum SpanKind {
     Internal,
 }
 
+/// Attributes with their names: constants of [`crate::conventions::attribute`], or a log line's own.
+pub type Attributes = Vec<(&'static str, Value)>;
+
+/// Something that happened while a span was open: a log line.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Event {
+    /// Nanoseconds since 1970.
+    pub unix_nanos: u64,
+    /// What happened.
+    pub name: Cow<'static, str>,
+    /// More about it.
+    pub attributes: Attributes,
+}
+
 /// One finished and sampled span. Making one costs no lock and no thread-local.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct SpanRecord {
     /// The trace.
     pub trace_id: [u8; 16],
@@ -87,8 +103,10 @@ pub struct SpanRecord {
     pub start_unix_nanos: u64,
     /// Nanoseconds since 1970; not before the start.
     pub end_unix_nanos: u64,
-    /// Names are constants of [`crate::conventions::attribute`].
-    pub attributes: Vec<(&'static str, Value)>,
+    /// More about it.
+    pub attributes: Attributes,
+    /// What happened meanwhile, in its order.
+    pub events: Vec<Event>,
     /// Set when the span failed; may be empty when nothing more is known than [`crate::conventions::attribute::ERROR_TYPE`].
     pub error: Option<Cow<'static, str>>,
     /// Spans of other traces that led to this one: at the edge, the stranger's own.
@@ -113,6 +131,7 @@ impl SpanRecord {
             start_unix_nanos,
             end_unix_nanos: start_unix_nanos,
             attributes: Vec::new(),
+            events: Vec::new(),
             error: None,
             links: Vec::new(),
         }
@@ -121,6 +140,21 @@ impl SpanRecord {
     /// Adds one attribute. The caller names none twice.
     pub fn set(&mut self, name: &'static str, value: impl Into<Value>) {
         self.attributes.push((name, value.into()));
+    }
+
+    /// Adds one attribute, if its value is known.
+    pub fn set_known(&mut self, name: &'static str, value: Option<impl Into<Value>>) {
+        if let Some(value) = value {
+            self.set(name, value);
+        }
+    }
+
+    /// Says that the work failed: why in a word of few values, and in words for people. The first reason stays.
+    pub fn fail(&mut self, error_type: impl Into<Value>, message: impl Into<Cow<'static, str>>) {
+        if self.error.is_none() {
+            self.set(attribute::ERROR_TYPE, error_type);
+            self.error = Some(message.into());
+        }
     }
 }
 

@@ -118,7 +118,7 @@ impl Observation {
                     SpanKind::Server | SpanKind::Internal => status.is_server_error(),
                 };
                 if is_error {
-                    span.failed(status.as_str().to_owned().into(), "".into());
+                    span.record.fail(status.as_str().to_owned(), "");
                 }
             }
         }
@@ -131,7 +131,7 @@ impl Observation {
             span.record.set(name::SAMSPILL_REASON, failure.reason.as_str());
             // What the caller has done wrong is no error of the server.
             if failure.reason.status().is_server_error() {
-                span.failed(failure.reason.as_str().into(), failure.to_string().into());
+                span.record.fail(failure.reason.as_str(), failure.to_string());
             }
         }
     }
@@ -142,7 +142,7 @@ impl Observation {
         self.counted.answered(failure.reason.status());
         if let Some(span) = &mut self.span {
             span.record.set(name::SAMSPILL_REASON, failure.reason.as_str());
-            span.failed(failure.reason.as_str().into(), failure.reason.title().into());
+            span.record.fail(failure.reason.as_str(), failure.reason.title());
         }
     }
 }
@@ -158,7 +158,7 @@ impl Observer for Observation {
 
     fn failed(&mut self, _error: &(dyn Error + Send + Sync + 'static)) {
         if let Some(span) = &mut self.span {
-            span.failed("body-broken".into(), "the response broke off".into());
+            span.record.fail("body-broken", "the response broke off");
         }
     }
 }
@@ -167,7 +167,7 @@ impl Drop for Observation {
     fn drop(&mut self) {
         if let Some(mut span) = self.span.take() {
             if !self.is_answered {
-                span.failed("cancelled".into(), "the caller went away".into());
+                span.record.fail("cancelled", "the caller went away");
             }
             span.record.end_unix_nanos = clock::unix_nanos().max(span.record.start_unix_nanos);
             span.sender.send(span.record);
@@ -189,14 +189,7 @@ impl Span {
             ),
         };
         if is_error {
-            self.failed(status.into(), "".into());
-        }
-    }
-
-    fn failed(&mut self, error_type: Cow<'static, str>, message: Cow<'static, str>) {
-        if self.record.error.is_none() {
-            self.record.set(name::ERROR_TYPE, error_type);
-            self.record.error = Some(message);
+            self.record.fail(status, "");
         }
     }
 }

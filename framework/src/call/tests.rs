@@ -15,7 +15,7 @@ fn headers(pairs: &[(HeaderName, &str)]) -> HeaderMap {
 const PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
 fn call(incoming: &HeaderMap) -> Call {
-    let (call, refusal) = Call::of_request(incoming, Protocol::Http, tracing::Span::none(), &Surroundings::default());
+    let (call, refusal) = Call::of_request(incoming, Protocol::Http, Span::none(), &Surroundings::default());
     assert_eq!(refusal, None);
     call
 }
@@ -23,7 +23,7 @@ fn call(incoming: &HeaderMap) -> Call {
 fn sent(incoming: &HeaderMap) -> HeaderMap {
     let call = call(incoming);
     let mut sent = HeaderMap::new();
-    call.inject(&tracing::Span::none(), call.deadline(), Protocol::Http, &mut sent);
+    call.inject(&Span::none(), call.deadline(), Protocol::Http, &mut sent);
     sent
 }
 
@@ -45,7 +45,7 @@ fn the_peer_is_believed_only_in_a_mesh_and_only_once() {
     let check = |in_mesh, value: &str, expected: Option<&str>| {
         let surroundings = Surroundings { in_mesh, ..Surroundings::default() };
         let headers = headers(&[(CLIENT_CERTIFICATE, value)]);
-        let (call, _) = Call::of_request(&headers, Protocol::Http, tracing::Span::none(), &surroundings);
+        let (call, _) = Call::of_request(&headers, Protocol::Http, Span::none(), &surroundings);
         assert_eq!(call.peer().map(ToString::to_string).as_deref(), expected, "{value}");
     };
     let booking = "spiffe://samspill.local/ns/default/sa/parcel-booking";
@@ -66,7 +66,7 @@ async fn each_hop_is_told_what_is_left_of_the_deadline() {
     tokio::time::advance(Duration::from_millis(500)).await;
     for (protocol, name) in [(Protocol::Http, SAMSPILL_TIMEOUT), (Protocol::Grpc, GRPC_TIMEOUT)] {
         let mut sent = HeaderMap::new();
-        call.inject(&tracing::Span::none(), call.deadline(), protocol, &mut sent);
+        call.inject(&Span::none(), call.deadline(), protocol, &mut sent);
         assert_eq!(sent, headers(&[(name, "1500000u")]));
     }
     let brief = call.with_timeout(Duration::from_secs(1));
@@ -78,12 +78,12 @@ async fn each_hop_is_told_what_is_left_of_the_deadline() {
 #[test]
 fn the_timeout_is_read_from_the_protocols_own_header() {
     let both = headers(&[(SAMSPILL_TIMEOUT, "2S"), (GRPC_TIMEOUT, "soon")]);
-    let refused = |protocol| Call::of_request(&both, protocol, tracing::Span::none(), &Surroundings::default()).1;
+    let refused = |protocol| Call::of_request(&both, protocol, Span::none(), &Surroundings::default()).1;
     assert_eq!(refused(Protocol::Http), None);
     assert_eq!(refused(Protocol::Grpc), Some(Refusal::MalformedTimeout(GRPC_TIMEOUT)));
     let none_left = headers(&[(SAMSPILL_TIMEOUT, "0m")]);
     let surroundings = Surroundings::default();
-    let (_, refusal) = Call::of_request(&none_left, Protocol::Http, tracing::Span::none(), &surroundings);
+    let (_, refusal) = Call::of_request(&none_left, Protocol::Http, Span::none(), &surroundings);
     assert_eq!(refusal, Some(Refusal::Late));
 }
 
@@ -133,7 +133,7 @@ async fn the_drain_waits_for_detached_work() {
     drop(watch);
     let drain = Arc::new(drain);
     let surroundings = Surroundings { drain: Some(Arc::clone(&drain)), ..Surroundings::default() };
-    let call = Call::of_our_own(tracing::Span::none(), &surroundings).with_timeout(Duration::ZERO);
+    let call = Call::of_our_own(Span::none(), &surroundings).with_timeout(Duration::ZERO);
     let (let_go, may_end) = tokio::sync::oneshot::channel::<()>();
     let work = call.detach(async |call: Call| (call.deadline(), may_end.await));
     drop(call);

@@ -14,9 +14,8 @@ use futures_util::FutureExt;
 use http::{Extensions, HeaderMap, HeaderValue, StatusCode, Version, header};
 use http_body::Body as _;
 use samspill_net::drain::Drain;
-use samspill_observability::telemetry::{self, Remote};
+use samspill_observability::telemetry::{self, Span};
 use tower::ServiceExt;
-use tracing::{Instrument, Span};
 
 use super::body::Paced;
 use super::grpc::{self, DescriptorsError, GrpcServices};
@@ -61,7 +60,7 @@ impl App {
 
     /// The same, with no spans of its requests.
     pub(crate) fn without_spans(mut self) -> Self {
-        self.surroundings.has_spans = false;
+        self.surroundings.spans = None;
         self
     }
 
@@ -120,12 +119,12 @@ impl App {
         let (mut parts, body) = request.into_parts();
         let method = parts.method.clone();
         let remote = telemetry::extract(&parts.headers);
-        let is_recorded = self.surroundings.has_spans && !remote.is_unsampled();
-        let span = if is_recorded { observe::http_server_span(&parts, &remote) } else { Span::none() };
+        let spans = self.surroundings.spans.as_ref();
+        let span = spans.map_or_else(Span::none, |spans| observe::http_server_span(spans, &parts, &remote));
         let (call, refusal) =
             Call::of_remote(&parts.headers, &remote, Protocol::Http, span.clone(), &self.surroundings);
         parts.extensions.insert(call.clone());
-        let must_note = is_recorded || stated.refused.is_some();
+        let must_note = !span.is_none() || stated.refused.is_some();
         let note = must_note.then(|| note_route(&mut parts.extensions));
 
         // Handler: whatever ends it, there is an answer.
@@ -135,7 +134,7 @@ impl App {
                 let request = Request::from_parts(parts, Paced::wrap(body, &call));
                 let router = if must_note { self.noting_http } else { self.http };
                 let handler = caught(router.oneshot(request), panicked);
-                within(&span, &remote, in_time(&call, handler)).await
+                call.inside(&span, in_time(&call, handler)).await
             }
         };
         let route = note.as_deref().and_then(OnceLock::get).map(MatchedPath::as_str);
@@ -152,11 +151,10 @@ impl App {
             // RFC 9110 §11.6.1: a 401 says how to do better.
             headers.entry(header::WWW_AUTHENTICATE).or_insert(HeaderValue::from_static("Bearer"));
         }
-        if !is_recorded {
+        if span.is_none() {
             return response;
         }
-        observe::http_routed(&span, &method, route);
-        observe::http_answered(&span, status);
+        observe::http_answered(&span, &method, route, status);
         response.map(|body| Body::new(Observed::http(body, span)))
     }
 
@@ -164,40 +162,32 @@ impl App {
     async fn serve_rpc(self, request: Request) -> Response {
         let (mut parts, body) = request.into_parts();
         let remote = telemetry::extract(&parts.headers);
-        let is_recorded = self.surroundings.has_spans && !remote.is_unsampled();
-        let span = if is_recorded { observe::rpc_server_span(&parts, &remote) } else { Span::none() };
+        let spans = self.surroundings.spans.as_ref();
+        let span = spans.map_or_else(Span::none, |spans| observe::rpc_server_span(spans, &parts, &remote));
         let (call, refusal) =
             Call::of_remote(&parts.headers, &remote, Protocol::Grpc, span.clone(), &self.surroundings);
         parts.extensions.insert(call.clone());
         let path = parts.uri.path().to_owned();
-        let route = is_recorded.then(|| note_route(&mut parts.extensions));
+        let route = (!span.is_none()).then(|| note_route(&mut parts.extensions));
 
         let answered = match refusal {
             Some(refusal) => Err(refusal),
             None => {
                 let handler = caught(self.grpc.oneshot(Request::from_parts(parts, body)), rpc_panicked);
-                within(&span, &remote, in_time(&call, handler)).await
+                call.inside(&span, in_time(&call, handler)).await
             }
         };
         let response = answered.unwrap_or_else(|refusal| refusal.problem().to_status().into_http());
-        if is_recorded {
-            // A method of a service that is not here is a stranger's word: no name for a span.
-            let is_known = route.as_deref().is_some_and(|route| route.get().is_some());
-            observe::rpc_routed(&span, is_known.then(|| path.trim_start_matches('/')));
-            observe::rpc_ended(&span, Side::Server, response.headers());
-        }
+        // A method of a service that is not here is a stranger's word: no name for a span.
+        let is_known = route.as_deref().is_some_and(|route| route.get().is_some());
+        observe::rpc_answered(&span, is_known.then(|| path.trim_start_matches('/')), response.headers());
         match call.deadline() {
             Some(deadline) => response
                 .map(|body| Body::new(Observed::rpc(Bounded::new(body, deadline, Side::Server), span, Side::Server))),
-            None if is_recorded => response.map(|body| Body::new(Observed::rpc(body, span, Side::Server))),
+            None if !span.is_none() => response.map(|body| Body::new(Observed::rpc(body, span, Side::Server))),
             None => response,
         }
     }
-}
-
-/// Runs a handler inside of its span, or, where there is none, where its log lines still name its trace.
-async fn within<F: Future>(span: &Span, remote: &Remote, handler: F) -> F::Output {
-    if span.is_none() { remote.inside(handler).await } else { handler.instrument(span.clone()).await }
 }
 
 /// A handler's answer, or the one to its panic.

@@ -3,6 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 
 use samspill_net::{Listener, task};
+use samspill_observability::telemetry::Span;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
@@ -59,7 +60,7 @@ pub fn service_with_arguments<'a>(
 /// # });
 /// ```
 pub fn call() -> Call {
-    Call::of_our_own(tracing::Span::none(), &Surroundings::default())
+    Call::of_our_own(Span::none(), &Surroundings::default())
 }
 
 /// A service that serves on a free port of 127.0.0.1, exactly as [`Service::serve`] does, until it is stopped or dropped.

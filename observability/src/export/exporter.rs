@@ -6,19 +6,19 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use opentelemetry_proto::tonic::resource::v1::Resource as ResourceMessage;
-use prost::Message;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tonic::transport::Endpoint;
 
+use super::encode::Spans;
 use super::{FlushError, Flushed, Outgoing};
-use crate::otlp::{self, Backoff, Collector, Failure};
+use crate::otlp::{Backoff, Collector, Failure};
 
 /// Spans in one request.
 pub(super) const BATCH_SPANS: usize = 512;
 
-/// Longest request, in bytes: half of the 4 MiB that gRPC servers take by default.
-const BATCH_BYTES: usize = 2 * 1024 * 1024;
+/// A request of so many bytes takes no further span: half of the 4 MiB that gRPC servers take by default.
+const FULL_REQUEST_BYTES: usize = 2 * 1024 * 1024;
 
 /// How long the first span of a batch waits for others.
 const LINGER: Duration = Duration::from_millis(200);
@@ -203,23 +203,19 @@ impl Exporter {
         self.dropped.fetch_add(spans, Ordering::Relaxed);
     }
 
-    /// The batch as encoded requests of [`BATCH_BYTES`] at most, each with its number of spans.
+    /// The batch as encoded requests, each with its number of spans.
     fn requests(&self, batch: Vec<Outgoing>) -> Vec<(Bytes, u64)> {
         let mut requests = Vec::new();
-        let mut spans = Vec::with_capacity(batch.len());
-        let (mut bytes, mut count) = (0, 0);
-        for span in batch.into_iter().map(Outgoing::into_message) {
-            let length = span.encoded_len();
-            if bytes + length > BATCH_BYTES && count > 0 {
-                requests.push((otlp::encode_request(&self.resource, std::mem::take(&mut spans)), count));
-                (bytes, count) = (0, 0);
+        let mut waiting = batch.into_iter().peekable();
+        while waiting.peek().is_some() {
+            let mut spans = Spans::default();
+            while spans.len() < FULL_REQUEST_BYTES
+                && let Some(span) = waiting.next()
+            {
+                spans.push(span);
             }
-            bytes += length;
-            count += 1;
-            spans.push(span);
-        }
-        if count > 0 {
-            requests.push((otlp::encode_request(&self.resource, spans), count));
+            let count = spans.count;
+            requests.push((spans.into_request(&self.resource), count));
         }
         requests
     }

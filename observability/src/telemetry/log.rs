@@ -1,12 +1,8 @@
 //! How a log line looks: time, level, where, what, and the trace to look it up in.
 
-use std::cell::Cell;
 use std::fmt;
-use std::pin::Pin;
-use std::task::{Context, Poll};
 
-use opentelemetry::trace::TraceContextExt;
-use pin_project_lite::pin_project;
+use samspill_net::clock;
 use serde_json::{Map, Value as Json};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
@@ -15,8 +11,9 @@ use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
-use super::from_opentelemetry;
-use crate::context::{TraceContext, to_hex};
+use super::current;
+use crate::context::to_hex;
+use crate::span::{self, Attributes, SpanRecord, Value};
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,7 +49,7 @@ where
                 let metadata = event.metadata();
                 write!(line, " {:>5} {}: ", metadata.level(), metadata.target())?;
                 DefaultFields::new().format_fields(line.by_ref(), event)?;
-                if let Some(trace) = current() {
+                if let Some(trace) = current::trace() {
                     write!(line, " trace_id={}", trace.trace_id_hex())?;
                 }
                 writeln!(line)
@@ -72,58 +69,11 @@ fn object(event: &Event<'_>) -> Result<Map<String, Json>, fmt::Error> {
     object.insert("timestamp".to_owned(), timestamp.into());
     object.insert("level".to_owned(), metadata.level().as_str().into());
     object.insert("target".to_owned(), metadata.target().into());
-    if let Some(trace) = current() {
+    if let Some(trace) = current::trace() {
         object.insert("trace_id".to_owned(), trace.trace_id_hex().into());
         object.insert("span_id".to_owned(), to_hex(&trace.span_id).into());
     }
     Ok(object)
-}
-
-thread_local! {
-    /// The trace of the work that is being polled, where no span is made of it.
-    static TRACE: Cell<Option<TraceContext>> = const { Cell::new(None) };
-}
-
-/// The span that is entered on this thread: the layer for traces keeps OpenTelemetry's idea of it up to date. Or the caller's,
-/// if no span is made.
-fn current() -> Option<TraceContext> {
-    let entered = opentelemetry::Context::map_current(|context| from_opentelemetry(context.span().span_context()));
-    entered.or_else(|| TRACE.get())
-}
-
-pin_project! {
-    /// Work of which no span is made: its lines name a trace all the same. A thread's cell, because OpenTelemetry's context
-    /// costs an allocation, which an unsampled request must not.
-    pub(super) struct InTrace<F> {
-        #[pin]
-        work: F,
-        trace: Option<TraceContext>,
-    }
-}
-
-impl<F> InTrace<F> {
-    pub(super) fn new(trace: Option<TraceContext>, work: F) -> Self {
-        Self { work, trace }
-    }
-}
-
-impl<F: Future> Future for InTrace<F> {
-    type Output = F::Output;
-
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
-        let this = self.project();
-        let _outer = Outer(TRACE.replace(*this.trace));
-        this.work.poll(context)
-    }
-}
-
-/// What the cell held before; put back also if the work panics.
-struct Outer(Option<TraceContext>);
-
-impl Drop for Outer {
-    fn drop(&mut self) {
-        TRACE.set(self.0);
-    }
 }
 
 /// An event's fields as JSON: numbers stay numbers.
@@ -158,5 +108,60 @@ impl Visit for Fields {
 
     fn record_f64(&mut self, field: &Field, value: f64) {
         self.set(field, value);
+    }
+}
+
+/// How many lines are kept with a span: they wait in the exporter's queue with it.
+pub(super) const EVENTS_PER_SPAN: u32 = 32;
+
+/// Keeps a line with the span inside of which it was written. Names are those that tracing-opentelemetry gives.
+pub(super) fn keep(event: &Event<'_>, record: &mut SpanRecord) {
+    if record.events.len() == EVENTS_PER_SPAN as usize {
+        return;
+    }
+    let metadata = event.metadata();
+    let mut kept = Kept { message: String::new(), attributes: vec![("level", metadata.level().as_str().into())] };
+    kept.attributes.push(("target", metadata.target().into()));
+    event.record(&mut kept);
+    let Kept { message, attributes } = kept;
+    record.events.push(span::Event { unix_nanos: clock::unix_nanos(), name: message.into(), attributes });
+}
+
+/// An event's fields as attributes.
+struct Kept {
+    message: String,
+    attributes: Attributes,
+}
+
+impl Visit for Kept {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        match field.name() {
+            "message" => self.message = format!("{value:?}"),
+            name => self.attributes.push((name, format!("{value:?}").into())),
+        }
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        match field.name() {
+            "message" => value.clone_into(&mut self.message),
+            name => self.attributes.push((name, value.to_owned().into())),
+        }
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.attributes.push((field.name(), value.into()));
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.attributes.push((field.name(), value.into()));
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        let value = i64::try_from(value).map_or_else(|_too_large| Value::from(value.to_string()), Value::from);
+        self.attributes.push((field.name(), value));
+    }
+
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        self.attributes.push((field.name(), Value::Real(value)));
     }
 }

@@ -1,39 +1,48 @@
-//! Traces and logs of a service, set up once: `tracing` for its code, OpenTelemetry behind it.
+//! Traces and logs of a service, set up once.
 //!
-//! Spans leave through [`crate::export`], not through the SDK's batch processor: that one deadlocks or hangs where a
-//! service has a single worker (opentelemetry-rust#2715, #3176), and two exporters would be two behaviours.
+//! The framework makes [`Span`]s of its own, as a proxy does, for those that every request has. Whoever writes a service uses
+//! `tracing`, with OpenTelemetry behind it: what they make hangs below ours. All leave through [`crate::export`], not through
+//! the SDK's batch processor: that one deadlocks or hangs where a service has a single worker (opentelemetry-rust#2715,
+//! #3176), and two exporters would be two behaviours.
 //!
-//! Two rules for whoever makes spans. A server's span is created by [`Remote::span`], because a parent that is set
-//! afterwards gives wrong ids in logs (opentelemetry-rust#2824). What is called gets its `traceparent` by [`inject`].
-//! An unsampled trace stays so: its context travels on and nothing is exported.
+//! Who began a trace has decided whether it is recorded. An unsampled one stays so: its context travels on and nothing is
+//! exported.
+
+mod current;
 
 mod log;
 
 mod processor;
 
+mod span;
+
+use std::borrow::Cow;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use http::HeaderMap;
-use opentelemetry::trace::{SpanContext, SpanId, TraceContextExt, TraceFlags, TraceId, TraceState, TracerProvider};
+use opentelemetry::trace::{SpanContext, SpanId, TraceFlags, TraceId, TraceState, TracerProvider};
 use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider, SpanLimits};
+use tracing::Subscriber;
 use tracing::level_filters::LevelFilter;
-use tracing::{Span, Subscriber};
-use tracing_opentelemetry::OpenTelemetrySpanExt;
 use tracing_subscriber::filter::{EnvFilter, FilterExt, filter_fn};
 use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::registry::Registry;
 
+pub use current::Inside;
 pub use log::LogFormat;
+pub use span::Span;
 
+use self::current::Place;
 use crate::context::TraceContext;
 use crate::export::{self, SpanSender};
-use crate::span::Resource;
+use crate::span::{Resource, SpanKind, SpanRecord};
 
 /// How long the end of a process may wait for the collector.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Log lines that a span carries along at most: they wait in the exporter's queue with it.
-const EVENTS_PER_SPAN: u32 = 32;
+/// This process's way out for spans.
+static SPANS: OnceLock<SpanSender> = OnceLock::new();
 
 /// What is shown, and where it goes.
 #[derive(Clone, Debug)]
@@ -92,7 +101,16 @@ impl Drop for Guard {
 pub fn init(settings: &Settings) -> Result<Guard, InitError> {
     let (subscriber, guard) = subscriber(settings, std::io::stderr)?;
     tracing::subscriber::set_global_default(subscriber).map_err(InitError::Twice)?;
+    if let Some(spans) = &guard.spans {
+        // The first: the subscriber would have been refused.
+        let _first = SPANS.set(spans.clone());
+    }
     Ok(guard)
+}
+
+/// Where this process's spans go, once [`init`] was told of a collector.
+pub fn spans() -> Option<SpanSender> {
+    SPANS.get().cloned()
 }
 
 /// Holds what [`capture`] has set up.
@@ -132,7 +150,8 @@ where
     let traces = spans.clone().map(|spans| {
         let tracer = provider(spans).tracer("samspill");
         let layer = tracing_opentelemetry::layer().with_tracer(tracer);
-        layer.with_location(false).with_threads(false).with_tracked_inactivity(false).with_filter(LevelFilter::INFO)
+        let layer = layer.with_location(false).with_threads(false).with_tracked_inactivity(false);
+        current::Placing.and_then(layer).with_filter(LevelFilter::INFO)
     });
     let lines = tracing_subscriber::fmt::layer()
         .event_format(log::Lines::new(settings.log_format))
@@ -147,7 +166,7 @@ fn provider(spans: SpanSender) -> SdkTracerProvider {
     SdkTracerProvider::builder()
         // Who began the trace has decided; what begins here is wanted.
         .with_sampler(Sampler::parent_based(Sampler::AlwaysOn))
-        .with_span_limits(SpanLimits { max_events_per_span: EVENTS_PER_SPAN, ..SpanLimits::default() })
+        .with_span_limits(SpanLimits { max_events_per_span: log::EVENTS_PER_SPAN, ..SpanLimits::default() })
         .with_span_processor(processor::Processor::new(spans))
         .build()
 }
@@ -162,26 +181,18 @@ pub fn extract(headers: &HeaderMap) -> Remote {
 }
 
 impl Remote {
-    /// Makes a span below the caller's, or the root of a new trace where there is none.
-    ///
-    /// `make` makes the span with a macro and without an explicit parent: `remote.span(|| tracing::info_span!(…))`.
-    pub fn span(&self, make: impl FnOnce() -> Span) -> Span {
-        let context = match &self.0 {
-            Some(context) => opentelemetry::Context::new().with_remote_span_context(to_opentelemetry(context)),
-            None => opentelemetry::Context::new(),
-        };
-        let _attached = context.attach();
-        make()
-    }
-
-    /// Whether the caller's trace is not recorded: then no span is made for it.
-    pub fn is_unsampled(&self) -> bool {
-        self.0.is_some_and(|context| !context.sampled)
-    }
-
-    /// Does work for a request of which no span is made, so that its log lines name the caller's trace all the same.
-    pub fn inside<F: Future>(&self, work: F) -> impl Future<Output = F::Output> + use<F> {
-        log::InTrace::new(self.0, work)
+    /// The span of the server that was called: below the caller's, or the root of a new trace if it sent none. None if the
+    /// caller's trace is not recorded. `describe` says at once what is known about it.
+    pub fn span(
+        &self,
+        spans: &SpanSender,
+        name: impl Into<Cow<'static, str>>,
+        describe: impl FnOnce(&mut SpanRecord),
+    ) -> Span {
+        match &self.0 {
+            Some(caller) => Span::below(spans, caller, name, describe),
+            None => Span::root(spans, SpanKind::Server, name, describe),
+        }
     }
 
     /// What the caller sent.
@@ -190,27 +201,10 @@ impl Remote {
     }
 }
 
-/// The place of a span in its trace; none where spans are not made.
-pub fn context(span: &Span) -> Option<TraceContext> {
-    if span.is_none() {
-        return None;
-    }
-    from_opentelemetry(span.context().span().span_context())
-}
-
-/// Gives a span the name that was not known when it was made. A recorded `otel.name` comes too late once something is below
-/// the span.
-pub fn rename(span: &Span, name: String) {
-    span.context().span().update_name(name);
-}
-
-/// Writes the `traceparent` for a request that is sent inside of `span`, in place of any that is there.
-///
-/// Where spans are not made nothing is written: pass on what came. `tracestate` and `baggage` are the caller's to copy.
-pub fn inject(span: &Span, headers: &mut HeaderMap) {
-    if let Some(context) = context(span) {
-        context.inject(headers);
-    }
+/// Does work inside of a span: spans of `tracing` that begin there are below it, log lines name it and are kept with it. Where
+/// there is none, `trace` is named, and is what they are below.
+pub fn inside<F: Future>(span: &Span, trace: Option<TraceContext>, work: F) -> Inside<F> {
+    Inside::new(Place { trace: span.place().or(trace), span: span.clone() }, work)
 }
 
 fn to_opentelemetry(context: &TraceContext) -> SpanContext {

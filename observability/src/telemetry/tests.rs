@@ -9,8 +9,7 @@ use tracing_subscriber::fmt::MakeWriter;
 
 use super::*;
 use crate::conventions::attribute;
-use crate::conventions::header::TRACEPARENT;
-use crate::span::SpanKind;
+use crate::span::{SpanKind, Value};
 use crate::testing::{TestCollector, resource, silent_port};
 
 /// Log lines, kept.
@@ -66,52 +65,92 @@ fn request(sampled: bool) -> (TraceContext, HeaderMap) {
     (caller, headers)
 }
 
-fn server_span(headers: &HeaderMap) -> Span {
-    extract(headers).span(|| {
-        tracing::info_span!(
-            "request",
-            otel.name = "GET /v1/invoices/{id}",
-            otel.kind = "server",
-            otel.status_description = tracing::field::Empty,
-            { attribute::HTTP_RESPONSE_STATUS_CODE } = tracing::field::Empty,
-        )
-    })
+impl Started {
+    fn server_span(&self, headers: &HeaderMap) -> Span {
+        let spans = self.guard.spans.as_ref();
+        spans.map_or_else(Span::none, |spans| extract(headers).span(spans, "GET /v1/invoices/{id}", |_| {}))
+    }
 }
 
 /// One worker: the test's thread. The guard blocks it while the last spans leave.
 #[tokio::test(flavor = "current_thread")]
-async fn a_request_is_one_trace_from_the_caller_to_the_database() {
+async fn a_request_is_one_trace_from_the_caller_to_what_a_service_makes_itself() {
     let collector = TestCollector::start(None);
     let started = start(Some(&collector.endpoint), "off", LogFormat::Text);
     let (caller, headers) = request(true);
-    let served = server_span(&headers);
-    let place = context(&served).unwrap();
+    let served = started.server_span(&headers);
+    let place = served.place().unwrap();
     assert_eq!((place.trace_id, place.sampled), (caller.trace_id, true));
-    let passed_on = async {
-        let query = tracing::info_span!("database", otel.name = "SELECT invoices", otel.kind = "client");
-        async { tracing::info!("looked it up") }.instrument(query.clone()).await;
-        let mut headers = HeaderMap::new();
-        inject(&query, &mut headers);
-        query.in_scope(|| TraceContext::parse(&headers).unwrap())
+    let query = served.child(SpanKind::Client, || "SELECT invoices".into(), |_| {});
+    let work = async {
+        tracing::info!(cents = 12, "begun");
+        let rendering = tracing::info_span!("render", page = 7);
+        let work = async {
+            tokio::task::yield_now().await;
+            tracing::info_span!("header").in_scope(|| tracing::info!("rendered it"));
+            inside(&query, None, async { tracing::info_span!("connect").in_scope(|| {}) }).await;
+        };
+        work.instrument(rendering).await;
+        tracing::info!("done");
+        tracing::debug!("not for traces");
     };
-    let passed_on = passed_on.instrument(served.clone()).await;
-    served.record(attribute::HTTP_RESPONSE_STATUS_CODE, 500);
-    served.record("otel.status_description", "the disk is full");
-    drop(served);
+    inside(&served, None, work).await;
+    tracing::info!("not of this trace");
+    served.describe(|record| {
+        record.set(attribute::HTTP_RESPONSE_STATUS_CODE, 500_u16);
+        record.fail("500", "the disk is full");
+        record.fail("too late", "the first reason stays");
+    });
+    drop((served, query));
     drop(started.guard);
 
     // No waiting: the guard's end means that they have arrived.
     let trace = collector.store.get(&caller.trace_id_hex()).unwrap();
-    let [served, query] = trace.spans.as_slice() else { panic!("two spans expected: {trace:#?}") };
-    assert_eq!(served.parent_span_id, Some(caller.span_id_hex()));
-    assert_eq!((served.name.as_str(), served.kind), ("GET /v1/invoices/{id}", SpanKind::Server));
+    let span = |name: &str| trace.spans.iter().find(|span| span.name == name).unwrap();
+    assert_eq!(trace.spans.len(), 5, "{trace:#?}");
+    let served = span("GET /v1/invoices/{id}");
+    assert_eq!((served.parent_span_id.clone(), served.kind), (Some(caller.span_id_hex()), SpanKind::Server));
     assert_eq!((served.service.as_str(), served.instance.as_str()), ("invoicing", "invoicing-1"));
     assert_eq!((served.status().as_deref(), served.error.as_deref()), (Some("500"), Some("the disk is full")));
-    assert_eq!(query.parent_span_id.as_deref(), Some(served.span_id.as_str()));
-    assert_eq!((query.name.as_str(), query.kind), ("SELECT invoices", SpanKind::Client));
-    assert_eq!((passed_on.trace_id_hex(), passed_on.span_id_hex()), (trace.trace_id.clone(), query.span_id.clone()));
+    assert_eq!(served.text(attribute::ERROR_TYPE), Some("500"));
+    for (child, parent) in [
+        ("SELECT invoices", "GET /v1/invoices/{id}"),
+        ("render", "GET /v1/invoices/{id}"),
+        ("header", "render"),
+        ("connect", "SELECT invoices"),
+    ] {
+        assert_eq!(span(child).parent_span_id.as_ref(), Some(&span(parent).span_id), "{child}");
+    }
     // `off` is for lines, not for traces.
     assert_eq!(started.lines.text(), "");
+}
+
+#[test]
+fn log_lines_are_kept_with_their_span_up_to_a_number() {
+    let (_socket, address) = silent_port();
+    let started = start(Some(&address.to_string()), "off", LogFormat::Text);
+    let span = started.server_span(&HeaderMap::new());
+    span.in_scope(|| {
+        tracing::warn!(invoice_id = "7", cents = 12_u64, share = 0.5, ok = true, text = ?Some(1), "paid twice");
+        tracing::info_span!("the service's own").in_scope(|| tracing::info!("kept with that one"));
+        (0..40).for_each(|_| tracing::info!("again"));
+    });
+    tracing::info!("outside");
+    span.describe(|record| {
+        assert_eq!(record.events.len(), log::EVENTS_PER_SPAN as usize);
+        let line = &record.events[0];
+        assert_eq!((&*line.name, &*record.events[1].name), ("paid twice", "again"));
+        let expected: crate::span::Attributes = vec![
+            ("level", "WARN".into()),
+            ("target", module_path!().into()),
+            ("invoice_id", "7".to_owned().into()),
+            ("cents", 12_i64.into()),
+            ("share", Value::Real(0.5)),
+            ("ok", true.into()),
+            ("text", "Some(1)".to_owned().into()),
+        ];
+        assert_eq!(line.attributes, expected);
+    });
 }
 
 #[tokio::test]
@@ -119,15 +158,15 @@ async fn what_the_edge_did_not_sample_is_not_exported_and_stays_so() {
     let collector = TestCollector::start(None);
     let started = start(Some(&collector.endpoint), "off", LogFormat::Text);
     let (caller, headers) = request(false);
-    let span = server_span(&headers);
-    let mut passed_on = HeaderMap::new();
-    inject(&span, &mut passed_on);
-    let passed_on = TraceContext::parse(&passed_on).unwrap();
-    assert_eq!((passed_on.trace_id, passed_on.sampled), (caller.trace_id, false));
-    drop(span);
+    let span = started.server_span(&headers);
+    assert!(span.is_none());
+    // Not even what the service makes itself.
+    let work = async { tracing::info_span!("render").in_scope(current::trace) };
+    let inner = inside(&span, extract(&headers).context(), work).await.unwrap();
+    assert_eq!((inner.trace_id, inner.sampled), (caller.trace_id, false));
     // One that is sampled leaves after it.
     let (sampled, headers) = request(true);
-    drop(server_span(&headers));
+    drop(started.server_span(&headers));
     drop(started.guard);
     assert!(collector.store.get(&sampled.trace_id_hex()).is_some());
     assert_eq!(collector.store.get(&caller.trace_id_hex()), None);
@@ -137,12 +176,16 @@ async fn what_the_edge_did_not_sample_is_not_exported_and_stays_so() {
 async fn a_request_without_a_trace_begins_one_of_its_own() {
     let collector = TestCollector::start(None);
     let started = start(Some(&collector.endpoint), "off", LogFormat::Text);
-    let outer = tracing::info_span!("somebody else's work");
-    let first = outer.in_scope(|| server_span(&HeaderMap::new()));
-    let second = server_span(&HeaderMap::new());
-    let [outer, first, second] = [&outer, &first, &second].map(|span| context(span).unwrap());
+    let (first, second) = (started.server_span(&HeaderMap::new()), started.server_span(&HeaderMap::new()));
+    let [first, second] = [&first, &second].map(|span| span.place().unwrap());
     assert_ne!(first.trace_id, second.trace_id);
-    assert_ne!(first.trace_id, outer.trace_id);
+    // Nor is work of ours below whoever waits for it on the same thread.
+    let outer = tracing::info_span!("somebody else's work");
+    let work = async { tracing::info_span!("render").in_scope(current::trace) };
+    let served = started.server_span(&HeaderMap::new());
+    let inner = inside(&served, None, work).instrument(outer.clone()).await.unwrap();
+    assert_eq!(inner.trace_id, served.place().unwrap().trace_id);
+    assert_ne!(outer.in_scope(current::trace).unwrap().trace_id, inner.trace_id);
     drop(started);
 }
 
@@ -152,9 +195,9 @@ async fn each_log_line_names_its_trace() {
     let (caller, headers) = request(true);
     for format in [LogFormat::Text, LogFormat::Json] {
         let started = start(Some(&address.to_string()), "info", format);
-        let span = server_span(&headers);
+        let span = started.server_span(&headers);
         tracing::info!(port = 8080, "listening");
-        async { tracing::warn!(invoice_id = "7", cents = 12_i64, "paid twice") }.instrument(span.clone()).await;
+        inside(&span, None, async { tracing::warn!(invoice_id = "7", cents = 12_i64, "paid twice") }).await;
         let text = started.lines.text();
         let [outside, inside] = text.lines().collect::<Vec<_>>()[..] else { panic!("two lines expected: {text}") };
         match format {
@@ -173,7 +216,7 @@ async fn each_log_line_names_its_trace() {
                 assert_eq!(outside["port"], Json::from(8080));
                 let inside: Json = serde_json::from_str(inside).unwrap();
                 assert_eq!(inside["trace_id"], Json::from(caller.trace_id_hex()));
-                assert_eq!(inside["span_id"], Json::from(context(&span).unwrap().span_id_hex()));
+                assert_eq!(inside["span_id"], Json::from(span.place().unwrap().span_id_hex()));
                 assert_eq!((&inside["level"], &inside["message"]), (&Json::from("WARN"), &Json::from("paid twice")));
                 assert_eq!((&inside["invoice_id"], &inside["cents"]), (&Json::from("7"), &Json::from(12)));
             }
@@ -191,23 +234,11 @@ async fn lines_of_work_without_a_span_name_the_callers_trace() {
         tracing::info!("after");
     };
     let other = async { tracing::info!("between") };
-    tokio::join!(biased; extract(&headers).inside(work), other);
+    tokio::join!(biased; inside(&Span::none(), extract(&headers).context(), work), other);
     let text = started.lines.text();
     let named = format!("trace_id={}", caller.trace_id_hex());
     let names: Vec<bool> = text.lines().map(|line| line.ends_with(&named)).collect();
     assert_eq!(names, [true, false, true], "{text}");
-}
-
-#[test]
-fn without_a_collector_the_callers_trace_is_left_alone() {
-    let started = start(None, "info", LogFormat::Text);
-    let (_, mut headers) = request(true);
-    let before = headers[TRACEPARENT].clone();
-    let span = server_span(&headers);
-    assert_eq!(context(&span), None);
-    inject(&span, &mut headers);
-    assert_eq!(headers[TRACEPARENT], before);
-    drop(started);
 }
 
 #[test]
