@@ -27,7 +27,7 @@ use samspill_net::drain::Drain;
 use samspill_net::task;
 use samspill_observability::context::TraceContext;
 use samspill_observability::conventions::header::{
-    BAGGAGE, GRPC_TIMEOUT, SAMSPILL_ATTEMPT, SAMSPILL_TIMEOUT, TRACESTATE,
+    BAGGAGE, GRPC_TIMEOUT, IDEMPOTENCY_KEY, SAMSPILL_ATTEMPT, SAMSPILL_PRIORITY, SAMSPILL_TIMEOUT, TRACESTATE,
 };
 use samspill_observability::export::SpanSender;
 use samspill_observability::telemetry::{self, Inside, Remote, Span};
@@ -140,8 +140,10 @@ impl Call {
         span: Span,
         surroundings: &Surroundings,
     ) -> (Self, Option<Refusal>) {
+        let present = Present::of(headers, protocol);
         let mut refusal = None;
-        let deadline = deadline(headers, protocol).unwrap_or_else(|malformed| {
+        let deadline = if present.timeout { deadline(headers, protocol) } else { Ok(None) };
+        let deadline = deadline.unwrap_or_else(|malformed| {
             refusal = Some(malformed);
             None
         });
@@ -152,17 +154,17 @@ impl Call {
         if refusal.is_none() && deadline.is_some_and(|deadline| deadline <= Instant::now()) {
             refusal = Some(Refusal::Late);
         }
-        let peer = if surroundings.in_mesh { peer(headers) } else { None };
         let incoming = remote.context();
+        let key = if present.idempotency_key { idempotency::key(headers).ok().flatten() } else { None };
         let call = Inner {
             trace: span.place().or(incoming),
             trace_id: OnceLock::new(),
             span,
-            carried: carried(headers, incoming.is_some()),
-            principal: Principal { peer, subject },
-            priority: Priority::read(headers),
-            attempt: attempt(headers),
-            idempotency_key: idempotency::key(headers).ok().flatten().map(str::to_owned),
+            carried: if present.carried { carried(headers, incoming.is_some()) } else { HeaderMap::new() },
+            principal: Principal { peer: if surroundings.in_mesh { peer(headers) } else { None }, subject },
+            priority: if present.priority { Priority::read(headers) } else { Priority::default() },
+            attempt: if present.attempt { attempt(headers) } else { 1 },
+            idempotency_key: key.map(str::to_owned),
             is_stalled: AtomicBool::new(false),
             database_system: surroundings.database_system,
             drain: surroundings.drain.clone(),
@@ -441,6 +443,32 @@ impl<S: Send + Sync> FromRequestParts<S> for Call {
             let span = Span::current();
             Self::of_request(&parts.headers, Protocol::Http, span, &Surroundings::default()).0
         }))
+    }
+}
+
+/// Which of the headers that say something of a call are there. One walk past all names costs less than a search for each of
+/// these, most of which are seldom there.
+#[derive(Debug, Default)]
+struct Present {
+    timeout: bool,
+    priority: bool,
+    attempt: bool,
+    idempotency_key: bool,
+    carried: bool,
+}
+
+impl Present {
+    fn of(headers: &HeaderMap, protocol: Protocol) -> Self {
+        let timeout = protocol.timeout_header();
+        let mut present = Self::default();
+        for name in headers.keys() {
+            present.timeout |= *name == timeout;
+            present.priority |= *name == SAMSPILL_PRIORITY;
+            present.attempt |= *name == SAMSPILL_ATTEMPT;
+            present.idempotency_key |= *name == IDEMPOTENCY_KEY;
+            present.carried |= *name == TRACESTATE || *name == BAGGAGE;
+        }
+        present
     }
 }
 

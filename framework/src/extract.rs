@@ -233,9 +233,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, _state: &S) -> Result<Self, Problem> {
-        if !has_media_type(request.headers(), |kind| {
-            kind == "application/json" || (kind.starts_with("application/") && kind.ends_with("+json"))
-        }) {
+        if !media_type(request.headers()).is_some_and(is_json) {
             return Err(unsupported("application/json"));
         }
         let bytes = body(request).await?;
@@ -291,8 +289,8 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Form<T> {
         if request.method() == Method::GET || request.method() == Method::HEAD {
             return query(request.uri().query()).map(Self);
         }
-        if !has_media_type(request.headers(), |kind| kind == "application/x-www-form-urlencoded") {
-            return Err(unsupported("application/x-www-form-urlencoded"));
+        if !media_type(request.headers()).is_some_and(|kind| kind.eq_ignore_ascii_case(FORM)) {
+            return Err(unsupported(FORM));
         }
         let bytes = body(request).await?;
         pairs(&bytes)
@@ -379,13 +377,24 @@ fn pairs<T: DeserializeOwned>(text: &[u8]) -> Result<T, serde_path_to_error::Err
     serde_path_to_error::deserialize(serde_urlencoded::Deserializer::new(pairs))
 }
 
-/// Whether the content type, without its parameters and in lower case, is the wanted one.
-fn has_media_type(headers: &HeaderMap, wanted: impl Fn(&str) -> bool) -> bool {
-    let Some(value) = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()) else {
-        return false;
+const FORM: &str = "application/x-www-form-urlencoded";
+
+/// The content type without its parameters.
+fn media_type(headers: &HeaderMap) -> Option<&str> {
+    let value = headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
+    Some(value.split_once(';').map_or(value, |(kind, _parameters)| kind).trim())
+}
+
+/// `application/json`, or what has its suffix (RFC 6839 §3.1).
+fn is_json(kind: &str) -> bool {
+    let begins = |with: &str| kind.get(..with.len()).is_some_and(|start| start.eq_ignore_ascii_case(with));
+    let ends = |with: &str| {
+        kind.len()
+            .checked_sub(with.len())
+            .and_then(|at| kind.get(at..))
+            .is_some_and(|end| end.eq_ignore_ascii_case(with))
     };
-    let kind = value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    wanted(&kind)
+    kind.eq_ignore_ascii_case("application/json") || (begins("application/") && ends("+json"))
 }
 
 fn unsupported(wanted: &str) -> Problem {

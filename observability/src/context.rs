@@ -125,22 +125,31 @@ pub(crate) fn to_hex(bytes: &[u8]) -> String {
 /// Reads exactly `2 * N` lower-case hexadecimal digits.
 fn hex<const N: usize>(digits: &[u8]) -> Option<[u8; N]> {
     let mut bytes = [0; N];
-    if digits.len() != 2 * N {
+    let (pairs, []) = digits.as_chunks::<2>() else { return None };
+    if pairs.len() != N {
         return None;
     }
-    for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
-        *byte = nibble(pair[0])? << 4 | nibble(pair[1])?;
+    let mut is_hex = true;
+    for (byte, [high, low]) in bytes.iter_mut().zip(pairs) {
+        let (high, low) = (NIBBLES[usize::from(*high)], NIBBLES[usize::from(*low)]);
+        is_hex &= high != NO_NIBBLE && low != NO_NIBBLE;
+        *byte = high << 4 | low;
     }
-    Some(bytes)
+    is_hex.then_some(bytes)
 }
 
-fn nibble(digit: u8) -> Option<u8> {
-    match digit {
-        b'0'..=b'9' => Some(digit - b'0'),
-        b'a'..=b'f' => Some(digit - b'a' + 10),
-        _ => None,
+/// What a byte means as a digit.
+const NIBBLES: [u8; 256] = {
+    let mut nibbles = [NO_NIBBLE; 256];
+    let mut value = 0;
+    while value < HEX_DIGITS.len() {
+        nibbles[HEX_DIGITS[value] as usize] = value as u8;
+        value += 1;
     }
-}
+    nibbles
+};
+
+const NO_NIBBLE: u8 = 0xff;
 
 #[cfg(test)]
 mod tests {

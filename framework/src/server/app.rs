@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
+use std::pin::pin;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
@@ -15,7 +16,7 @@ use http::{Extensions, HeaderMap, HeaderValue, StatusCode, Version, header};
 use http_body::Body as _;
 use samspill_net::drain::Drain;
 use samspill_observability::telemetry::{self, Span};
-use tower::ServiceExt;
+use tower::Service as _;
 
 use super::body::Paced;
 use super::grpc::{self, DescriptorsError, GrpcServices};
@@ -82,7 +83,7 @@ impl App {
     }
 
     /// Answers one request.
-    pub(super) async fn answer(self, mut request: Request) -> Response {
+    pub(super) async fn answer(&self, mut request: Request) -> Response {
         // Boxed, because only tests pay for it.
         if let Some(hop) = &self.hop
             && let Some(instead) = Box::pin(hop.pass(request.headers_mut())).await
@@ -91,8 +92,7 @@ impl App {
         }
         let is_rpc = is_grpc(request.headers());
         let is_http2 = request.version() == Version::HTTP_2;
-        let drain = self.surroundings.drain.clone();
-        let is_draining = || drain.as_ref().is_some_and(|drain| drain.is_draining());
+        let is_draining = || self.surroundings.drain.as_ref().is_some_and(|drain| drain.is_draining());
         let mut answer = match request.uri().path() {
             // Whoever is asked here serves already: before, nobody listens.
             "/livez" | "/startupz" if !is_rpc => StatusCode::OK.into_response(),
@@ -111,7 +111,7 @@ impl App {
     }
 
     /// One request: its version, its span, its call, its handler, its answer.
-    async fn serve_http(self, mut request: Request) -> Response {
+    async fn serve_http(&self, mut request: Request) -> Response {
         // Version: a header's form is the path's from here on.
         let stated = self.versions.dispatch(&mut request);
 
@@ -132,9 +132,9 @@ impl App {
             Some(refusal) => Err(refusal),
             None => {
                 let request = Request::from_parts(parts, Paced::wrap(body, &call));
-                let router = if must_note { self.noting_http } else { self.http };
-                let handler = caught(router.oneshot(request), panicked);
-                call.inside(&span, in_time(&call, handler)).await
+                let mut router = if must_note { &self.noting_http } else { &self.http }.clone();
+                let handler = pin!(router.call(request));
+                call.inside(&span, in_time(&call, caught(handler, panicked))).await
             }
         };
         let route = note.as_deref().and_then(OnceLock::get).map(MatchedPath::as_str);
@@ -159,7 +159,7 @@ impl App {
     }
 
     /// The same for one RPC.
-    async fn serve_rpc(self, request: Request) -> Response {
+    async fn serve_rpc(&self, request: Request) -> Response {
         let (mut parts, body) = request.into_parts();
         let remote = telemetry::extract(&parts.headers);
         let spans = self.surroundings.spans.as_ref();
@@ -173,8 +173,9 @@ impl App {
         let answered = match refusal {
             Some(refusal) => Err(refusal),
             None => {
-                let handler = caught(self.grpc.oneshot(Request::from_parts(parts, body)), rpc_panicked);
-                call.inside(&span, in_time(&call, handler)).await
+                let mut router = self.grpc.clone();
+                let handler = pin!(router.call(Request::from_parts(parts, body)));
+                call.inside(&span, in_time(&call, caught(handler, rpc_panicked))).await
             }
         };
         let response = answered.unwrap_or_else(|refusal| refusal.problem().to_status().into_http());

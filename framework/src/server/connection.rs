@@ -5,6 +5,7 @@
 
 use std::convert::Infallible;
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 
 use axum::body::Body;
 use axum::response::Response;
@@ -32,6 +33,7 @@ where
         detected = gate::detect(io, limits::head().header_deadline) => detected,
         () = last_call(&drain) => return,
     };
+    let app = Arc::new(app);
     let served = match detected {
         Ok((HttpVersion::Http1, io)) => serve_http1(io, app, &drain).await,
         Ok((HttpVersion::Http2, io)) => serve_http2(io, app, &drain).await,
@@ -50,7 +52,7 @@ async fn last_call(drain: &DrainWatch) {
     tokio::time::sleep(LAST_CALL).await;
 }
 
-async fn serve_http1<IO>(io: Prefixed<IO>, app: App, drain: &DrainWatch) -> Result<(), hyper::Error>
+async fn serve_http1<IO>(io: Prefixed<IO>, app: Arc<App>, drain: &DrainWatch) -> Result<(), hyper::Error>
 where
     IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -59,7 +61,7 @@ where
     let begun = Notify::new();
     let service = service_fn(|request: Request<Incoming>| {
         begun.notify_one();
-        answer(app.clone(), Some(verdict.clone()), request)
+        answer(Arc::clone(&app), Some(&verdict), request)
     });
     // The guard never shows half a head, so this timeout is that of an idle connection.
     let connection = http1::Builder::new()
@@ -70,14 +72,14 @@ where
     serve_until_drained(connection, |connection| connection.graceful_shutdown(), &begun, drain).await
 }
 
-async fn serve_http2<IO>(io: Prefixed<IO>, app: App, drain: &DrainWatch) -> Result<(), hyper::Error>
+async fn serve_http2<IO>(io: Prefixed<IO>, app: Arc<App>, drain: &DrainWatch) -> Result<(), hyper::Error>
 where
     IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let begun = Notify::new();
     let service = service_fn(|request: Request<Incoming>| {
         begun.notify_one();
-        answer(app.clone(), None, request)
+        answer(Arc::clone(&app), None, request)
     });
     let max_head = u32::try_from(limits::head().head_bytes).unwrap_or(u32::MAX);
     let connection = http2::Builder::new(TokioExecutor::new())
@@ -104,10 +106,12 @@ where
     C: Future<Output = Result<(), hyper::Error>>,
 {
     let mut connection = pin!(connection);
+    // In this order, because whatever is waited for is looked at with every byte that comes.
     let may_end = async {
+        drain.started().await;
         tokio::select! {
-            () = last_call(drain) => {}
-            () = async { drain.started().await; begun.notified().await } => {}
+            () = tokio::time::sleep(LAST_CALL) => {}
+            () = begun.notified() => {}
         }
     };
     tokio::select! {
@@ -118,9 +122,9 @@ where
 }
 
 /// Answers one request: a malformed one here, any other in the app. `verdict` is the gate's word on it, for HTTP/1.
-async fn answer(app: App, verdict: Option<Verdict>, request: Request<Incoming>) -> Result<Response, Infallible> {
+async fn answer(app: Arc<App>, verdict: Option<&Verdict>, request: Request<Incoming>) -> Result<Response, Infallible> {
     let (parts, body) = request.into_parts();
-    let checked = match verdict.as_ref().and_then(Verdict::take) {
+    let checked = match verdict.and_then(Verdict::take) {
         Some(malformed) => Err(malformed),
         None => gate::check_request(&parts),
     };

@@ -147,16 +147,23 @@ fn bytes(out: &mut Vec<u8>, field: u64, value: &[u8]) {
     out.extend_from_slice(value);
 }
 
-/// A message inside of a message. Its length stands before it and is known after it: the bytes that it takes are put in front
-/// then.
+/// A message inside of a message. Its length stands before it and is known after it: one byte is kept free, which is enough
+/// for most, and the others are moved.
 fn message(out: &mut Vec<u8>, field: u64, write: impl FnOnce(&mut Vec<u8>)) {
     varint(out, field << 3 | LENGTH);
-    let start = out.len();
+    let at = out.len();
+    out.push(0);
     write(out);
     let end = out.len();
-    varint(out, (end - start) as u64);
-    let length_bytes = out.len() - end;
-    out[start..].rotate_right(length_bytes);
+    let length = end - at - 1;
+    if let Ok(length @ ..=0x7f) = u8::try_from(length) {
+        out[at] = length;
+    } else {
+        varint(out, length as u64);
+        let more_bytes = out.len() - end - 1;
+        out[at..].rotate_right(more_bytes + 1);
+        out.remove(at + more_bytes + 1);
+    }
 }
 
 fn varint(out: &mut Vec<u8>, mut value: u64) {
