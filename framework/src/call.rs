@@ -21,7 +21,7 @@ use std::time::Duration;
 use axum::extract::FromRequestParts;
 use futures_util::FutureExt;
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, StatusCode};
+use http::{Extensions, HeaderMap, HeaderName, StatusCode};
 use samspill_model::identity::SpiffeId;
 use samspill_net::drain::Drain;
 use samspill_net::task;
@@ -170,6 +170,13 @@ impl Call {
             drain: surroundings.drain.clone(),
         };
         (Self { inner: Arc::new(call), deadline }, refusal)
+    }
+
+    /// The call of an HTTP request that is being served. A router that is called without our server, as tests do, still has
+    /// one.
+    pub(crate) fn of(extensions: &Extensions, headers: &HeaderMap) -> Self {
+        let known = extensions.get::<Self>().cloned();
+        known.unwrap_or_else(|| Self::of_request(headers, Protocol::Http, Span::current(), &Surroundings::default()).0)
     }
 
     /// The call that begins with ourselves.
@@ -438,11 +445,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Call {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Infallible> {
-        // A router that is called without our server, as tests do, still has a call.
-        Ok(parts.extensions.get::<Self>().cloned().unwrap_or_else(|| {
-            let span = Span::current();
-            Self::of_request(&parts.headers, Protocol::Http, span, &Surroundings::default()).0
-        }))
+        Ok(Self::of(&parts.extensions, &parts.headers))
     }
 }
 

@@ -59,7 +59,7 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{FromRequest, FromRequestParts, OptionalFromRequestParts, Request};
 use axum::response::{IntoResponse, Response};
 use http::request::Parts;
-use http::{HeaderMap, Method, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use http_body::Body as _;
 use http_body_util::{BodyExt, LengthLimitError};
 use serde::Serialize;
@@ -256,7 +256,11 @@ fn misfit<T: DeserializeOwned>(text: &str) -> Problem {
 impl<T: Serialize> IntoResponse for Json<T> {
     fn into_response(self) -> Response {
         match serde_json::to_vec(&self.0) {
-            Ok(body) => ([(header::CONTENT_TYPE, "application/json")], body).into_response(),
+            Ok(body) => {
+                let mut response = Response::new(body.into());
+                response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+                response
+            }
             Err(error) => Problem::internal(&error).into_response(),
         }
     }
@@ -348,18 +352,34 @@ impl<S: Send + Sync> FromRequest<S> for Body {
 }
 
 /// The whole body, up to the limit that axum's `DefaultBodyLimit` holds. One that says itself that it is longer is not begun.
-pub(crate) async fn body(request: Request) -> Result<Bytes, Problem> {
-    let too_large = || Problem::from(StatusCode::PAYLOAD_TOO_LARGE);
+pub(crate) fn body(request: Request) -> impl Future<Output = Result<Bytes, Problem>> {
     let announced = request.body().size_hint().lower();
     let limited = request.into_limited_body();
-    if limited.size_hint().upper().is_some_and(|limit| limit < announced) {
-        return Err(too_large());
+    let limit = limited.size_hint().upper();
+    async move {
+        let too_large = || Problem::from(StatusCode::PAYLOAD_TOO_LARGE);
+        if limit.is_some_and(|limit| limit < announced) {
+            return Err(too_large());
+        }
+        match whole(limited).await {
+            Ok(bytes) => Ok(bytes),
+            Err(error) if is_beyond_limit(&error) => Err(too_large()),
+            Err(_broken) => Err(Problem::new(StatusCode::BAD_REQUEST, "The body ended early")),
+        }
     }
-    match limited.collect().await {
-        Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) if is_beyond_limit(&error) => Err(too_large()),
-        Err(_broken) => Err(Problem::new(StatusCode::BAD_REQUEST, "The body ended early")),
+}
+
+/// All of a body, which mostly comes in one piece.
+async fn whole(mut body: axum::body::Body) -> Result<Bytes, axum::Error> {
+    let mut whole = Vec::new();
+    while let Some(frame) = body.frame().await {
+        let Ok(piece) = frame?.into_data() else { continue };
+        if whole.is_empty() && body.is_end_stream() {
+            return Ok(piece);
+        }
+        whole.extend_from_slice(&piece);
     }
+    Ok(whole.into())
 }
 
 fn is_beyond_limit(error: &axum::Error) -> bool {

@@ -6,8 +6,8 @@ use std::fmt::Display;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use axum::extract::Request;
 use bytes::Bytes;
-use http::request::Parts;
 use http::{HeaderMap, Method, StatusCode, Uri, Version};
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
@@ -21,17 +21,17 @@ use tonic::Code;
 const ATTRIBUTES: usize = 12;
 
 /// The span of a request that is served, before its route is known: `GET`.
-pub(crate) fn http_server_span(spans: &SpanSender, request: &Parts, remote: &Remote) -> Span {
-    let method = method_name(&request.method);
+pub(crate) fn http_server_span(spans: &SpanSender, request: &Request, remote: &Remote) -> Span {
+    let method = method_name(request.method());
     remote.span(spans, method, |record| {
         record.attributes.reserve_exact(ATTRIBUTES);
         record.set(attribute::HTTP_REQUEST_METHOD, method);
         record.set(attribute::URL_SCHEME, "http");
-        record.set(attribute::URL_PATH, request.uri.path().to_owned());
-        record.set_known(attribute::URL_QUERY, request.uri.query().map(str::to_owned));
+        record.set(attribute::URL_PATH, request.uri().path().to_owned());
+        record.set_known(attribute::URL_QUERY, request.uri().query().map(str::to_owned));
         called(record, request);
-        record.set(attribute::NETWORK_PROTOCOL_VERSION, protocol_version(request.version));
-        record.set_known(attribute::USER_AGENT_ORIGINAL, user_agent(&request.headers));
+        record.set(attribute::NETWORK_PROTOCOL_VERSION, protocol_version(request.version()));
+        record.set_known(attribute::USER_AGENT_ORIGINAL, user_agent(request.headers()));
     })
 }
 
@@ -51,7 +51,7 @@ pub(crate) fn http_answered(span: &Span, method: &Method, route: Option<&str>, s
 }
 
 /// The span of a gRPC request that is served, before it is known whether its method is there.
-pub(crate) fn rpc_server_span(spans: &SpanSender, request: &Parts, remote: &Remote) -> Span {
+pub(crate) fn rpc_server_span(spans: &SpanSender, request: &Request, remote: &Remote) -> Span {
     remote.span(spans, "_OTHER", |record| {
         record.attributes.reserve_exact(ATTRIBUTES);
         record.set(attribute::RPC_SYSTEM_NAME, attribute::RPC_SYSTEM_GRPC);
@@ -267,11 +267,11 @@ fn user_agent(headers: &HeaderMap) -> Option<String> {
 }
 
 /// The name and port by which the caller called us.
-fn called(record: &mut SpanRecord, request: &Parts) {
-    match request.uri.authority() {
+fn called(record: &mut SpanRecord, request: &Request) {
+    match request.uri().authority() {
         Some(authority) => server(record, authority.host(), authority.port_u16()),
         None => {
-            let host = request.headers.get(http::header::HOST).and_then(|host| host.to_str().ok());
+            let host = request.headers().get(http::header::HOST).and_then(|host| host.to_str().ok());
             // The gate has seen to it that this is a name or an address, and a port.
             let Some(host) = host else { return };
             match host.rsplit_once(':').map(|(name, port)| (name, port.parse())) {

@@ -95,21 +95,3 @@ const TOKEN_BYTES: [bool; 256] = {
 fn is_field_byte(byte: u8) -> bool {
     byte == b'\t' || (byte >= b' ' && byte != 0x7f)
 }
-
-/// Whether all of a value may stand there. Eight bytes are looked at in one go, and each for itself only where one of them is a
-/// control character.
-fn is_field_value(value: &[u8]) -> bool {
-    let (words, rest) = value.as_chunks();
-    let has_control = words.iter().fold(0, |found, word| found | control_bytes(u64::from_ne_bytes(*word))) != 0;
-    (!has_control || value.iter().all(|&byte| is_field_byte(byte))) && rest.iter().all(|&byte| is_field_byte(byte))
-}
-
-/// Not zero if one of eight bytes is below the space, or DEL. Each test borrows from its neighbour only where one of them holds.
-fn control_bytes(word: u64) -> u64 {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    const HIGH_BITS: u64 = 0x8080_8080_8080_8080;
-    let below_space = word.wrapping_sub(ONES * 0x20) & !word;
-    let not_del = word ^ (ONES * 0x7f);
-    let is_del = not_del.wrapping_sub(ONES) & !not_del;
-    (below_space | is_del) & HIGH_BITS
-}

@@ -39,16 +39,16 @@ impl Received {
     ///
     /// # Errors
     /// Those of the extractor.
-    pub async fn parts<E: FromRequestParts<()> + 'static>(&mut self) -> Result<E, E::Rejection> {
-        self.0.extract_parts().await
+    pub fn parts<E: FromRequestParts<()> + 'static>(&mut self) -> impl Future<Output = Result<E, E::Rejection>> + Send {
+        self.0.extract_parts()
     }
 
     /// Takes the body, and with it the rest of the request: the last argument may.
     ///
     /// # Errors
     /// Those of the extractor.
-    pub async fn body<E: FromRequest<()>>(&mut self) -> Result<E, E::Rejection> {
-        E::from_request(std::mem::take(&mut self.0), &()).await
+    pub fn body<E: FromRequest<()>>(&mut self) -> impl Future<Output = Result<E, E::Rejection>> + Send + use<E> {
+        E::from_request(std::mem::take(&mut self.0), &())
     }
 }
 

@@ -6,8 +6,10 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodFilter, MethodRouter, Route, on};
+use axum::routing::{MethodFilter, MethodRouter, Route, on_service};
+use futures_util::FutureExt;
 use http::Method;
+use tower::service_fn;
 
 use super::api::Api;
 use super::openapi::Dialect;
@@ -64,7 +66,7 @@ impl ApiRouter {
     pub fn handler<F, Fut>(mut self, name: &str, handler: F) -> Self
     where
         F: Fn(Call, Received) -> Fut + Clone + Send + Sync + 'static,
-        Fut: Future<Output = Result<Response, Problem>> + Send,
+        Fut: Future<Output = Result<Response, Problem>> + Send + 'static,
     {
         let api = self.apis.first().copied();
         let operation = api.and_then(|api| Some((api, api.operations().iter().find(|known| known.name == name)?)));
@@ -72,15 +74,19 @@ impl ApiRouter {
         for version in operation.versions() {
             let handler = handler.clone();
             let notice = versions::notice(api, operation, version).map(Arc::new);
-            let route = on(filter(&operation.method), async move |call: Call, request: Request| {
-                let depth = notice.as_ref().map(|_| versions::depth(&request));
-                let answered = handler(call, Received::new(request)).await;
-                let mut response = answered.unwrap_or_else(IntoResponse::into_response);
-                if let (Some(notice), Some(depth)) = (&notice, depth) {
-                    notice.add_to(response.headers_mut(), depth);
-                }
-                response
+            // A service and a combinator, because an axum handler and an `async` block would each hold all of it twice.
+            let route = service_fn(move |request: Request| {
+                let notice = notice.clone().map(|notice| (notice, versions::depth(&request)));
+                let handled = handler(Call::of(request.extensions(), request.headers()), Received::new(request));
+                handled.map(move |answered| {
+                    let mut response = answered.unwrap_or_else(IntoResponse::into_response);
+                    if let Some((notice, depth)) = &notice {
+                        notice.add_to(response.headers_mut(), *depth);
+                    }
+                    Ok::<_, Infallible>(response)
+                })
             });
+            let route = on_service(filter(&operation.method), route);
             self.router = self.router.route(&versions::path(version, operation.path), route);
         }
         self

@@ -116,22 +116,21 @@ impl App {
         let stated = self.versions.dispatch(&mut request);
 
         // Span and call: an unsampled request makes no span, but its log lines name its trace.
-        let (mut parts, body) = request.into_parts();
-        let method = parts.method.clone();
-        let remote = telemetry::extract(&parts.headers);
+        let method = request.method().clone();
+        let remote = telemetry::extract(request.headers());
         let spans = self.surroundings.spans.as_ref();
-        let span = spans.map_or_else(Span::none, |spans| observe::http_server_span(spans, &parts, &remote));
+        let span = spans.map_or_else(Span::none, |spans| observe::http_server_span(spans, &request, &remote));
         let (call, refusal) =
-            Call::of_remote(&parts.headers, &remote, Protocol::Http, span.clone(), &self.surroundings);
-        parts.extensions.insert(call.clone());
+            Call::of_remote(request.headers(), &remote, Protocol::Http, span.clone(), &self.surroundings);
+        request.extensions_mut().insert(call.clone());
         let must_note = !span.is_none() || stated.refused.is_some();
-        let note = must_note.then(|| note_route(&mut parts.extensions));
+        let note = must_note.then(|| note_route(request.extensions_mut()));
 
         // Handler: whatever ends it, there is an answer.
         let answered = match refusal {
             Some(refusal) => Err(refusal),
             None => {
-                let request = Request::from_parts(parts, Paced::wrap(body, &call));
+                Paced::wrap(request.body_mut(), &call);
                 let mut router = if must_note { &self.noting_http } else { &self.http }.clone();
                 let handler = pin!(router.call(request));
                 call.inside(&span, in_time(&call, caught(handler, panicked))).await
@@ -159,22 +158,21 @@ impl App {
     }
 
     /// The same for one RPC.
-    async fn serve_rpc(&self, request: Request) -> Response {
-        let (mut parts, body) = request.into_parts();
-        let remote = telemetry::extract(&parts.headers);
+    async fn serve_rpc(&self, mut request: Request) -> Response {
+        let path = request.uri().path().to_owned();
+        let remote = telemetry::extract(request.headers());
         let spans = self.surroundings.spans.as_ref();
-        let span = spans.map_or_else(Span::none, |spans| observe::rpc_server_span(spans, &parts, &remote));
+        let span = spans.map_or_else(Span::none, |spans| observe::rpc_server_span(spans, &request, &remote));
         let (call, refusal) =
-            Call::of_remote(&parts.headers, &remote, Protocol::Grpc, span.clone(), &self.surroundings);
-        parts.extensions.insert(call.clone());
-        let path = parts.uri.path().to_owned();
-        let route = (!span.is_none()).then(|| note_route(&mut parts.extensions));
+            Call::of_remote(request.headers(), &remote, Protocol::Grpc, span.clone(), &self.surroundings);
+        request.extensions_mut().insert(call.clone());
+        let route = (!span.is_none()).then(|| note_route(request.extensions_mut()));
 
         let answered = match refusal {
             Some(refusal) => Err(refusal),
             None => {
                 let mut router = self.grpc.clone();
-                let handler = pin!(router.call(Request::from_parts(parts, body)));
+                let handler = pin!(router.call(request));
                 call.inside(&span, in_time(&call, caught(handler, rpc_panicked))).await
             }
         };

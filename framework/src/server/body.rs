@@ -45,12 +45,12 @@ struct Pace {
 }
 
 impl Paced {
-    /// The body of the request that `call` is.
-    pub(super) fn wrap(inner: Body, call: &Call) -> Body {
-        if inner.is_end_stream() {
-            return inner;
+    /// Makes it of the body of the request that `call` is, if there is one.
+    pub(super) fn wrap(body: &mut Body, call: &Call) {
+        if !body.is_end_stream() {
+            let inner = std::mem::take(body);
+            *body = Body::new(Self { inner, call: call.clone(), pace: Pace::default(), timer: None });
         }
-        Body::new(Self { inner, call: call.clone(), pace: Pace::default(), timer: None })
     }
 }
 

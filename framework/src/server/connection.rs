@@ -9,6 +9,8 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::response::Response;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use http::header::{CONNECTION, UPGRADE};
 use http::{HeaderValue, Request, StatusCode};
 use hyper::body::Incoming;
@@ -106,7 +108,6 @@ where
     C: Future<Output = Result<(), hyper::Error>>,
 {
     let mut connection = pin!(connection);
-    // In this order, because whatever is waited for is looked at with every byte that comes.
     let may_end = async {
         drain.started().await;
         tokio::select! {
@@ -114,9 +115,12 @@ where
             () = begun.notified() => {}
         }
     };
+    // A set of one, because it looks at what it holds only when that has something to say, not with every byte that comes.
+    let mut may_end = FuturesUnordered::from_iter([may_end]);
     tokio::select! {
+        biased;
         served = connection.as_mut() => return served,
-        () = may_end => shut_down(connection.as_mut()),
+        Some(()) = may_end.next() => shut_down(connection.as_mut()),
     }
     connection.await
 }

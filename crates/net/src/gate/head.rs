@@ -6,10 +6,10 @@ use http::StatusCode;
 use memchr::memchr;
 
 use super::body::Body;
-use super::{Limits, Malformed, is_field_value, is_token, is_token_byte};
+use super::{Limits, Malformed, is_field_byte, is_token, is_token_byte};
 
-/// Where we are in a head, and what it has said so far. Each line is looked at once, when it is complete, so that the
-/// verdict does not depend on how the bytes were cut into reads.
+/// Where we are in a head, and what it has said so far. A head is judged by its first fault, however the bytes were cut into
+/// reads.
 #[derive(Debug, Default)]
 pub(super) struct HeadScanner {
     /// Where the current line begins, and how far it has been searched for its end.
@@ -57,27 +57,61 @@ pub(super) struct Head {
     pub(super) wants_tunnel: bool,
 }
 
+/// A line that has been read.
+enum Line<'a> {
+    Empty,
+    Request(RequestLine),
+    Field { name: &'a [u8], value: &'a [u8] },
+}
+
 impl HeadScanner {
     /// Looks at `bytes`, which begin where the head does and go on where the last call's ended.
     pub(super) fn scan(&mut self, bytes: &[u8], limits: &Limits) -> Result<Option<Head>, Malformed> {
         let window = bytes.get(..limits.head_bytes).unwrap_or(bytes);
-        loop {
-            let Some(distance) = memchr(b'\n', window.get(self.searched..).unwrap_or_default()) else {
-                self.searched = window.len();
-                return if window.len() == limits.head_bytes { Err(self.too_large()) } else { Ok(None) };
-            };
-            let line_feed = self.searched.saturating_add(distance);
-            let line = window.get(self.line..line_feed).and_then(|line| line.strip_suffix(b"\r"));
-            let line = line.ok_or(Malformed::bad("a line ends in a bare line feed"))?;
-            self.line = line_feed.saturating_add(1);
-            self.searched = self.line;
-
-            match self.request {
-                None if line.is_empty() && !self.slipped => self.slipped = true,
-                None => self.request = Some(request_line(line)?),
-                Some(request) if line.is_empty() => return self.finish(request).map(Some),
-                Some(request) => self.field(request, line, limits)?,
+        let is_full = window.len() == limits.head_bytes;
+        // A line whose end was not there is not read again before it is: or a byte at a time would cost its square.
+        let is_new = self.searched <= self.line;
+        let is_worth_reading =
+            is_new || is_full || memchr(b'\n', window.get(self.searched..).unwrap_or_default()).is_some();
+        while is_worth_reading {
+            let rest = window.get(self.line..).unwrap_or_default();
+            let Some((line, length)) = self.read_line(rest)? else { break };
+            self.line = self.line.saturating_add(length);
+            match (self.request, line) {
+                (None, Line::Empty) => self.slipped = true,
+                (None, Line::Request(request)) => self.request = Some(request),
+                (Some(request), Line::Field { name, value }) => self.field(request, name, value, limits)?,
+                (Some(request), _) => return self.finish(request).map(Some),
+                (None, _) => {}
             }
+        }
+        self.searched = window.len();
+        if is_full { Err(self.too_large()) } else { Ok(None) }
+    }
+
+    /// The first line of `bytes` and its length with its end; none if that is not there.
+    fn read_line<'a>(&self, bytes: &'a [u8]) -> Result<Option<(Line<'a>, usize)>, Malformed> {
+        let is_first = self.request.is_none();
+        let (line, text) = match bytes {
+            [b'\r', b'\n', ..] if !(is_first && self.slipped) => (Line::Empty, 0),
+            [] | [b'\r'] => return Ok(None),
+            _ if is_first => match request_line(bytes)? {
+                Some((request, length)) => (Line::Request(request), length),
+                None => return Ok(None),
+            },
+            _ => match field_line(bytes)? {
+                Some((name, value)) => {
+                    (Line::Field { name, value }, name.len().saturating_add(1).saturating_add(value.len()))
+                }
+                None => return Ok(None),
+            },
+        };
+        match bytes.get(text..).unwrap_or_default() {
+            [b'\r', b'\n', ..] => Ok(Some((line, text.saturating_add(2)))),
+            [] | [b'\r'] => Ok(None),
+            [b'\n', ..] => Err(BARE_LINE_FEED),
+            _ if is_first => Err(NOT_A_REQUEST_LINE),
+            _ => Err(Malformed::bad("a header's value has a control character")),
         }
     }
 
@@ -88,12 +122,11 @@ impl HeadScanner {
         }
     }
 
-    fn field(&mut self, request: RequestLine, line: &[u8], limits: &Limits) -> Result<(), Malformed> {
+    fn field(&mut self, request: RequestLine, name: &[u8], value: &[u8], limits: &Limits) -> Result<(), Malformed> {
         self.headers = self.headers.saturating_add(1);
         if self.headers > limits.headers {
             return Err(Malformed::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "there are too many headers"));
         }
-        let (name, value) = split_field(line)?;
         let is = |known: &[u8]| name.eq_ignore_ascii_case(known);
         match name.len() {
             4 if is(b"host") => self.hosts = self.hosts.saturating_add(1),
@@ -143,20 +176,35 @@ impl HeadScanner {
     }
 }
 
-fn request_line(line: &[u8]) -> Result<RequestLine, Malformed> {
-    let mut words = line.split(|&byte| byte == b' ');
-    let (Some(method), Some(target), Some(version), None) = (words.next(), words.next(), words.next(), words.next())
-    else {
-        return Err(Malformed::bad("the request line is not a method, a target and a version, with one space between"));
+const BARE_LINE_FEED: Malformed = Malformed::bad("a line ends in a bare line feed");
+
+const NOT_A_REQUEST_LINE: Malformed =
+    Malformed::bad("the request line is not a method, a target and a version, with one space between");
+
+/// The request line, and its length without its end; none if there is no more of it.
+fn request_line(bytes: &[u8]) -> Result<Option<(RequestLine, usize)>, Malformed> {
+    let (method, rest) = token(bytes);
+    let rest = match rest {
+        [b' ', rest @ ..] if !method.is_empty() => rest,
+        [] => return Ok(None),
+        [b'\n', ..] => return Err(BARE_LINE_FEED),
+        [b'\r' | b' ', ..] => return Err(NOT_A_REQUEST_LINE),
+        _ => return Err(Malformed::bad("the method is not a token")),
     };
-    if !is_token(method) {
-        return Err(Malformed::bad("the method is not a token"));
-    }
-    if target.is_empty() || !target.iter().all(u8::is_ascii_graphic) {
-        return Err(Malformed::bad("the target is empty, or has other characters than a URI may have"));
-    }
+    let (target, rest) = word(rest);
+    let rest = match rest {
+        [b' ', rest @ ..] if !target.is_empty() => rest,
+        [] => return Ok(None),
+        [b'\n', ..] => return Err(BARE_LINE_FEED),
+        [b'\r', ..] => return Err(NOT_A_REQUEST_LINE),
+        _ => return Err(Malformed::bad("the target is empty, or has other characters than a URI may have")),
+    };
     if target.contains(&b'#') {
         return Err(Malformed::bad("the target has a fragment"));
+    }
+    let (version, rest) = word(rest);
+    if rest.is_empty() {
+        return Ok(None);
     }
     let version = match version {
         b"HTTP/1.1" => Version::Http11,
@@ -172,24 +220,64 @@ fn request_line(line: &[u8]) -> Result<RequestLine, Malformed> {
         b"POST" | b"PUT" | b"PATCH" => Method::WithBody,
         _ => Method::Other,
     };
-    Ok(RequestLine { version, method })
+    Ok(Some((RequestLine { version, method }, bytes.len().saturating_sub(rest.len()))))
 }
 
-/// The name and the value of a header, whitespace around the value included.
-fn split_field(line: &[u8]) -> Result<(&[u8], &[u8]), Malformed> {
-    let name_length = line.iter().position(|&byte| !is_token_byte(byte)).unwrap_or(line.len());
-    match line.split_at_checked(name_length) {
-        Some((name, [b':', value @ ..])) if !name.is_empty() => {
-            if is_field_value(value) {
-                Ok((name, value))
-            } else {
-                Err(Malformed::bad("a header's value has a control character"))
-            }
-        }
-        Some(([], [b' ' | b'\t', ..])) => Err(Malformed::bad("a header goes on in a second line")),
-        Some((_, [b' ' | b'\t', ..])) => Err(Malformed::bad("there is white space before a header's colon")),
+/// The name and the value of a header, whitespace around the value included; none if there is no more of it.
+fn field_line(bytes: &[u8]) -> Result<Option<(&[u8], &[u8])>, Malformed> {
+    match token(bytes) {
+        (name, [b':', rest @ ..]) if !name.is_empty() => Ok(Some((name, field_value(rest)))),
+        (_, []) => Ok(None),
+        (_, [b'\n', ..]) => Err(BARE_LINE_FEED),
+        ([], [b' ' | b'\t', ..]) => Err(Malformed::bad("a header goes on in a second line")),
+        (_, [b' ' | b'\t', ..]) => Err(Malformed::bad("there is white space before a header's colon")),
         _ => Err(Malformed::bad("a header's name is not a token with a colon after it")),
     }
+}
+
+/// What there is of a token, and what follows it.
+fn token(bytes: &[u8]) -> (&[u8], &[u8]) {
+    let are_token = |bytes: &&[u8; 4]| bytes.iter().fold(true, |are_token, &byte| are_token & is_token_byte(byte));
+    let whole = bytes.as_chunks().0.iter().take_while(are_token).count().saturating_mul(4);
+    let tail = bytes.get(whole..).unwrap_or_default();
+    let length = tail.iter().position(|&byte| !is_token_byte(byte)).unwrap_or(tail.len());
+    bytes.split_at_checked(whole.saturating_add(length)).unwrap_or((bytes, &[]))
+}
+
+/// What there is of a word of visible characters, and what follows it.
+fn word(bytes: &[u8]) -> (&[u8], &[u8]) {
+    let length = bytes.iter().position(|byte| !byte.is_ascii_graphic()).unwrap_or(bytes.len());
+    bytes.split_at_checked(length).unwrap_or((bytes, &[]))
+}
+
+/// What there is of a field's value, which any control character but the tab ends. Eight bytes are looked at in one go.
+fn field_value(bytes: &[u8]) -> &[u8] {
+    let mut length = 0_usize;
+    loop {
+        let rest = bytes.get(length..).unwrap_or_default();
+        let Some(eight) = rest.first_chunk() else {
+            let tail = rest.iter().position(|&byte| !is_field_byte(byte)).unwrap_or(rest.len());
+            return bytes.get(..length.saturating_add(tail)).unwrap_or(bytes);
+        };
+        let sound = sound_bytes(u64::from_le_bytes(*eight));
+        length = length.saturating_add(sound);
+        match eight.get(sound) {
+            None => {}
+            Some(b'\t') => length = length.saturating_add(1),
+            Some(_) => return bytes.get(..length).unwrap_or(bytes),
+        }
+    }
+}
+
+/// How many of eight bytes come before the first that is below the space, or DEL.
+fn sound_bytes(eight: u64) -> usize {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const HIGH_BITS: u64 = 0x8080_8080_8080_8080;
+    // A subtraction borrows from the next byte only where it has found one: so the first that is found is one.
+    let below_space = eight.wrapping_sub(ONES.wrapping_mul(0x20)) & !eight;
+    let not_del = eight ^ ONES.wrapping_mul(0x7f);
+    let del = not_del.wrapping_sub(ONES) & !not_del;
+    ((below_space | del) & HIGH_BITS).trailing_zeros() as usize / 8
 }
 
 /// Digits only, no leading zero, at most 2^64 - 1.
