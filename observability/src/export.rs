@@ -7,22 +7,24 @@
 mod encode;
 mod exporter;
 
-use std::borrow::Cow;
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use opentelemetry_proto::tonic::trace::v1::Span as SpanMessage;
+use prost::Message;
+use tokio::sync::{Notify, mpsc};
 
+use self::encode::Spans;
 use self::exporter::Exporter;
 use crate::otlp::{self, EndpointError};
-use crate::span::{Attributes, Resource, SpanRecord, Value};
+use crate::span::{Resource, SpanRecord};
 
-/// Spans that may wait for the exporter. At 1 KiB each a dead collector costs 2 MiB.
-pub const QUEUE_SPANS: usize = 2048;
+/// Spans that may wait for the exporter, in bytes: some four thousand. As many are in the request that is being tried.
+pub const QUEUE_BYTES: usize = 2 * 1024 * 1024;
 
-/// Longest text of a name, an attribute or an error, in bytes: a stranger's 60 KiB path must not wait 2,048 times.
+/// Longest text of a name, an attribute or an error, in bytes: a stranger's 60 KiB path must not drive others out.
 pub const TEXT_LIMIT_BYTES: usize = 1024;
 
 /// Why no exporter was started.
@@ -56,22 +58,54 @@ pub enum FlushError {
 pub fn spawn(otlp_endpoint: &str, resource: &Resource) -> Result<SpanSender, SpawnError> {
     let endpoint = otlp::endpoint(otlp_endpoint)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(SpawnError::Thread)?;
-    let (spans, queue) = mpsc::channel(QUEUE_SPANS);
+    let queue = Arc::new(Queue::default());
     let (flushes, flush_requests) = mpsc::unbounded_channel();
-    let dropped = Arc::new(AtomicU64::new(0));
     let resource = otlp::resource_message(resource);
-    let shared = Arc::clone(&dropped);
-    let exporter = async move { Exporter::new(&endpoint, resource, queue, flush_requests, shared).run().await };
+    let shared = Arc::clone(&queue);
+    let exporter = async move { Exporter::new(&endpoint, resource, shared, flush_requests).run().await };
     let exporter = move || runtime.block_on(exporter);
     std::thread::Builder::new().name("samspill-export".to_owned()).spawn(exporter).map_err(SpawnError::Thread)?;
-    Ok(SpanSender { spans, flushes, dropped })
+    Ok(SpanSender { queue, flushes })
 }
 
-/// What waits in the queue: kept as it came, so that the sender's thread does no more than it must.
-#[derive(Debug)]
-pub(crate) enum Outgoing {
-    Record(SpanRecord),
-    Service(Box<opentelemetry_sdk::trace::SpanData>),
+/// What waits for the exporter, as it is sent: written where the span's own memory is at hand, and freed there.
+#[derive(Debug, Default)]
+struct Queue {
+    waiting: Mutex<Spans>,
+    /// Told by the first that waits.
+    arrived: Notify,
+    dropped: AtomicU64,
+}
+
+impl Queue {
+    fn push(&self, span: &[u8]) {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_first = waiting.count == 0;
+        let has_room = waiting.len() + span.len() <= QUEUE_BYTES;
+        if has_room {
+            waiting.push(span);
+        }
+        drop(waiting);
+        if !has_room {
+            self.lose(1);
+        } else if is_first {
+            self.arrived.notify_one();
+        }
+    }
+
+    /// Takes all that waits, and leaves room in its stead.
+    fn take(&self, room: &mut Spans) {
+        room.clear();
+        std::mem::swap(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner), room);
+    }
+
+    fn len(&self) -> usize {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    fn lose(&self, spans: u64) {
+        self.dropped.fetch_add(spans, Ordering::Relaxed);
+    }
 }
 
 /// Called when everything that was sent before has left, or with what went wrong.
@@ -80,9 +114,8 @@ type Flushed = Box<dyn FnOnce(Result<(), FlushError>) + Send>;
 /// Hands finished spans to the exporter. Cheap to clone.
 #[derive(Clone)]
 pub struct SpanSender {
-    spans: mpsc::Sender<Outgoing>,
+    queue: Arc<Queue>,
     flushes: mpsc::UnboundedSender<Flushed>,
-    dropped: Arc<AtomicU64>,
 }
 
 impl fmt::Debug for SpanSender {
@@ -93,26 +126,18 @@ impl fmt::Debug for SpanSender {
 
 impl SpanSender {
     /// Queues one span. Never waits; where the queue is full the span is dropped and counted.
-    pub fn send(&self, mut record: SpanRecord) {
-        cut(&mut record.name);
-        record.error.iter_mut().for_each(cut);
-        cut_values(&mut record.attributes);
-        for event in &mut record.events {
-            cut(&mut event.name);
-            cut_values(&mut event.attributes);
-        }
-        self.queue(Outgoing::Record(record));
+    pub fn send(&self, record: &SpanRecord) {
+        self.queue.push(&encode::span(record));
     }
 
-    pub(crate) fn queue(&self, span: Outgoing) {
-        if self.spans.try_send(span).is_err() {
-            self.dropped.fetch_add(1, Ordering::Relaxed);
-        }
+    /// The same for a span that the SDK has made.
+    pub(crate) fn send_message(&self, message: &SpanMessage) {
+        self.queue.push(&message.encode_to_vec());
     }
 
     /// Spans that were lost since the start: the queue was full, or the collector refused them.
     pub fn dropped(&self) -> u64 {
-        self.dropped.load(Ordering::Relaxed)
+        self.queue.dropped.load(Ordering::Relaxed)
     }
 
     /// Waits until all that was sent before has been delivered. For shutdown: each batch is tried once only.
@@ -150,22 +175,9 @@ impl SpanSender {
     }
 }
 
-/// Cuts an owned text at [`TEXT_LIMIT_BYTES`]; a static one costs nothing however long.
-pub(crate) fn cut(text: &mut Cow<'static, str>) {
-    if let Cow::Owned(text) = text
-        && text.len() > TEXT_LIMIT_BYTES
-    {
-        text.truncate(text.floor_char_boundary(TEXT_LIMIT_BYTES));
-        text.shrink_to_fit();
-    }
-}
-
-fn cut_values(attributes: &mut Attributes) {
-    for (_, value) in attributes {
-        if let Value::Text(text) = value {
-            cut(text);
-        }
-    }
+/// A text, up to [`TEXT_LIMIT_BYTES`].
+pub(crate) fn cut(text: &str) -> &str {
+    if text.len() > TEXT_LIMIT_BYTES { &text[..text.floor_char_boundary(TEXT_LIMIT_BYTES)] } else { text }
 }
 
 #[cfg(test)]

@@ -170,7 +170,7 @@ impl Drop for Observation {
                 span.record.fail("cancelled", "the caller went away");
             }
             span.record.end_unix_nanos = clock::unix_nanos().max(span.record.start_unix_nanos);
-            span.sender.send(span.record);
+            span.sender.send(&span.record);
         }
     }
 }

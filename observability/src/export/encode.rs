@@ -7,10 +7,9 @@
 use bytes::Bytes;
 use opentelemetry_proto::tonic::common::v1::InstrumentationScope;
 use opentelemetry_proto::tonic::resource::v1::Resource as ResourceMessage;
-use opentelemetry_proto::tonic::trace::v1::Span as SpanMessage;
 use prost::Message;
 
-use super::Outgoing;
+use super::cut;
 use crate::context::TraceContext;
 use crate::span::{Event, SpanKind, SpanRecord, Value};
 
@@ -35,18 +34,19 @@ impl Spans {
         self.written.len()
     }
 
-    /// Adds one.
-    pub(super) fn push(&mut self, span: Outgoing) {
-        let of_scope = 2;
-        message(&mut self.written, of_scope, |out| match span {
-            Outgoing::Record(span) => write_span(out, &span),
-            Outgoing::Service(span) => SpanMessage::from(*span).encode_raw(out),
-        });
+    /// Adds one, encoded.
+    pub(super) fn push(&mut self, span: &[u8]) {
+        bytes(&mut self.written, 2, span);
         self.count += 1;
     }
 
+    pub(super) fn clear(&mut self) {
+        self.written.clear();
+        self.count = 0;
+    }
+
     /// The request, in the name of `resource`.
-    pub(super) fn into_request(self, resource: &ResourceMessage) -> Bytes {
+    pub(super) fn to_request(&self, resource: &ResourceMessage) -> Bytes {
         let scope = InstrumentationScope { name: SCOPE.to_owned(), ..InstrumentationScope::default() };
         let mut request = Vec::with_capacity(self.written.len() + 1024);
         message(&mut request, 1, |resource_spans| {
@@ -60,13 +60,23 @@ impl Spans {
     }
 }
 
+/// Most spans are shorter.
+const SPAN_BYTES: usize = 768;
+
+/// One span, encoded.
+pub(super) fn span(record: &SpanRecord) -> Vec<u8> {
+    let mut written = Vec::with_capacity(SPAN_BYTES);
+    write_span(&mut written, record);
+    written
+}
+
 fn write_span(out: &mut Vec<u8>, span: &SpanRecord) {
     bytes(out, 1, &span.trace_id);
     bytes(out, 2, &span.span_id);
     if let Some(parent) = &span.parent_span_id {
         bytes(out, 4, parent);
     }
-    bytes(out, 5, span.name.as_bytes());
+    text(out, 5, &span.name);
     number(
         out,
         6,
@@ -89,7 +99,7 @@ fn write_span(out: &mut Vec<u8>, span: &SpanRecord) {
     }
     if let Some(error) = &span.error {
         message(out, 15, |status| {
-            bytes(status, 2, error.as_bytes());
+            text(status, 2, error);
             number(status, 3, STATUS_ERROR);
         });
     }
@@ -99,7 +109,7 @@ fn write_span(out: &mut Vec<u8>, span: &SpanRecord) {
 fn write_attribute(out: &mut Vec<u8>, name: &str, value: &Value) {
     bytes(out, 1, name.as_bytes());
     message(out, 2, |any_value| match value {
-        Value::Text(text) => bytes(any_value, 1, text.as_bytes()),
+        Value::Text(value) => text(any_value, 1, value),
         Value::Flag(flag) => number(any_value, 2, u64::from(*flag)),
         Value::Number(value) => number(any_value, 3, value.cast_unsigned()),
         Value::Real(value) => fixed64(any_value, 4, value.to_bits()),
@@ -108,7 +118,7 @@ fn write_attribute(out: &mut Vec<u8>, name: &str, value: &Value) {
 
 fn write_event(out: &mut Vec<u8>, event: &Event) {
     fixed64(out, 1, event.unix_nanos);
-    bytes(out, 2, event.name.as_bytes());
+    text(out, 2, &event.name);
     for (name, value) in &event.attributes {
         message(out, 3, |out| write_attribute(out, name, value));
     }
@@ -139,6 +149,11 @@ fn fixed64(out: &mut Vec<u8>, field: u64, value: u64) {
 fn fixed32(out: &mut Vec<u8>, field: u64, value: u32) {
     varint(out, field << 3 | FIXED32);
     out.extend_from_slice(&value.to_le_bytes());
+}
+
+/// A stranger's text may be long.
+fn text(out: &mut Vec<u8>, field: u64, value: &str) {
+    bytes(out, field, cut(value).as_bytes());
 }
 
 fn bytes(out: &mut Vec<u8>, field: u64, value: &[u8]) {
@@ -178,7 +193,7 @@ fn varint(out: &mut Vec<u8>, mut value: u64) {
 mod tests {
     use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
     use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value};
-    use opentelemetry_proto::tonic::trace::v1::{self as message, span, status};
+    use opentelemetry_proto::tonic::trace::v1::{self as message, span as part, status};
 
     use super::*;
     use crate::otlp;
@@ -191,9 +206,9 @@ mod tests {
     /// What the generated types read from what was written.
     fn read_back(records: &[SpanRecord]) -> ExportTraceServiceRequest {
         let mut spans = Spans::default();
-        records.iter().for_each(|record| spans.push(Outgoing::Record(record.clone())));
+        records.iter().for_each(|record| spans.push(&span(record)));
         assert_eq!(spans.count, records.len() as u64);
-        let request = spans.into_request(&otlp::resource_message(&resource()));
+        let request = spans.to_request(&otlp::resource_message(&resource()));
         ExportTraceServiceRequest::decode(request).unwrap()
     }
 
@@ -224,7 +239,7 @@ mod tests {
             parent_span_id: root.span_id.to_vec(),
             flags: 1,
             name: "POST".into(),
-            kind: span::SpanKind::Client.into(),
+            kind: part::SpanKind::Client.into(),
             start_time_unix_nano: u64::MAX - 1,
             end_time_unix_nano: u64::MAX,
             attributes: vec![
@@ -233,16 +248,16 @@ mod tests {
                 attribute("flag", any_value::Value::BoolValue(true)),
                 attribute("real", any_value::Value::DoubleValue(0.5)),
             ],
-            events: vec![span::Event {
+            events: vec![part::Event {
                 time_unix_nano: 7,
                 name: "paid".into(),
                 attributes: vec![attribute("cents", any_value::Value::IntValue(12))],
-                ..span::Event::default()
+                ..part::Event::default()
             }],
-            links: vec![span::Link {
+            links: vec![part::Link {
                 trace_id: stranger.trace_id.to_vec(),
                 span_id: stranger.span_id.to_vec(),
-                ..span::Link::default()
+                ..part::Link::default()
             }],
             status: Some(message::Status { code: status::StatusCode::Error.into(), message: String::new() }),
             ..message::Span::default()
@@ -251,7 +266,7 @@ mod tests {
             trace_id: root.trace_id.to_vec(),
             span_id: root.span_id.to_vec(),
             flags: 1,
-            kind: span::SpanKind::Server.into(),
+            kind: part::SpanKind::Server.into(),
             ..message::Span::default()
         };
         assert_eq!(scope_spans.spans, [expected, bare]);

@@ -1,7 +1,7 @@
 //! The exporter's own thread: collects a batch, sends it until somebody has it, reports to whoever flushes.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,14 +11,12 @@ use tokio::time::Instant;
 use tonic::transport::Endpoint;
 
 use super::encode::Spans;
-use super::{FlushError, Flushed, Outgoing};
+use super::{FlushError, Flushed, QUEUE_BYTES, Queue};
 use crate::otlp::{Backoff, Collector, Failure};
 
-/// Spans in one request.
-pub(super) const BATCH_SPANS: usize = 512;
-
-/// A request of so many bytes takes no further span: half of the 4 MiB that gRPC servers take by default.
-const FULL_REQUEST_BYTES: usize = 2 * 1024 * 1024;
+/// So many bytes wait for no others. A request takes all that waits: at most half of the 4 MiB that gRPC servers accept by
+/// default.
+const ENOUGH_BYTES: usize = QUEUE_BYTES / 8;
 
 /// How long the first span of a batch waits for others.
 const LINGER: Duration = Duration::from_millis(200);
@@ -37,146 +35,124 @@ pub(super) struct Exporter {
     collector: Collector,
     address: String,
     resource: ResourceMessage,
-    queue: mpsc::Receiver<Outgoing>,
+    queue: Arc<Queue>,
+    /// Kept for its memory, which the queue gets for that of what is taken from it.
+    taken: Spans,
     flush_requests: mpsc::UnboundedReceiver<Flushed>,
-    dropped: Arc<AtomicU64>,
     /// Whether the log already says that the collector is away.
     is_away: bool,
+}
+
+/// A request, and how many spans are in it.
+struct Batch {
+    request: Bytes,
+    spans: u64,
 }
 
 impl Exporter {
     pub(super) fn new(
         endpoint: &Endpoint,
         resource: ResourceMessage,
-        queue: mpsc::Receiver<Outgoing>,
+        queue: Arc<Queue>,
         flush_requests: mpsc::UnboundedReceiver<Flushed>,
-        dropped: Arc<AtomicU64>,
     ) -> Self {
         let collector = Collector::new(endpoint);
         let address = endpoint.uri().to_string();
-        Self { collector, address, resource, queue, flush_requests, dropped, is_away: false }
+        Self { collector, address, resource, queue, taken: Spans::default(), flush_requests, is_away: false }
     }
 
     pub(super) async fn run(mut self) {
         loop {
-            let mut batch = Vec::with_capacity(BATCH_SPANS);
-            match self.collect(&mut batch).await {
+            match self.wait().await {
                 Next::Send => {
-                    if let Some((flushed, lost)) = self.deliver(batch).await {
-                        self.flush(Vec::new(), flushed, lost).await;
+                    if let Some((flushed, lost)) = self.deliver().await {
+                        self.flush(flushed, lost).await;
                     }
                 }
-                Next::Flush(flushed) => self.flush(batch, flushed, 0).await,
+                Next::Flush(flushed) => self.flush(flushed, 0).await,
                 Next::End => {
-                    self.deliver_once(batch).await;
+                    self.flush(Box::new(|_| {}), 0).await;
                     return;
                 }
             }
         }
     }
 
-    /// Waits for a first span, then for others: up to [`LINGER`], or until a batch is full.
-    async fn collect(&mut self, batch: &mut Vec<Outgoing>) -> Next {
+    /// Waits for a first span, then for others: up to [`LINGER`], or until there are enough.
+    async fn wait(&mut self) -> Next {
         tokio::select! {
             biased;
             request = self.flush_requests.recv() => return request.map_or(Next::End, Next::Flush),
-            first = self.queue.recv() => match first {
-                Some(span) => batch.push(span),
-                None => return Next::End,
-            }
+            () = self.queue.arrived.notified() => {}
         }
-        let full_at = Instant::now() + LINGER;
-        while self.queue.len() + batch.len() < BATCH_SPANS && Instant::now() < full_at {
+        let end = Instant::now() + LINGER;
+        while self.queue.len() < ENOUGH_BYTES && Instant::now() < end {
             tokio::select! {
                 request = self.flush_requests.recv() => return request.map_or(Next::End, Next::Flush),
                 () = tokio::time::sleep(TICK) => {}
             }
         }
-        self.take_waiting(batch);
         Next::Send
     }
 
-    fn take_waiting(&mut self, batch: &mut Vec<Outgoing>) {
-        while batch.len() < BATCH_SPANS
-            && let Ok(span) = self.queue.try_recv()
-        {
-            batch.push(span);
-        }
+    /// All that waits, if anything does.
+    fn take(&mut self) -> Option<Batch> {
+        self.queue.take(&mut self.taken);
+        let spans = self.taken.count;
+        (spans > 0).then(|| Batch { request: self.taken.to_request(&self.resource), spans })
     }
 
-    /// Sends a batch until the collector has taken or refused it. A flush that is asked for meanwhile ends the waiting:
-    /// the batch is then tried once more. Gives who asked, and how many spans were lost since.
-    async fn deliver(&mut self, batch: Vec<Outgoing>) -> Option<(Flushed, u64)> {
-        let mut asked: Option<(Flushed, u64)> = None;
-        for (request, spans) in self.requests(batch) {
-            let mut backoff = Backoff::new();
-            loop {
-                let failure = match self.attempt(&request, spans).await {
-                    Ok(()) => break,
-                    Err(failure) => failure,
-                };
-                if let Some((_, lost)) = &mut asked {
-                    *lost += spans;
-                }
-                match failure {
-                    Failure::Refused(_) => break,
-                    Failure::Away(_) if asked.is_some() => {
-                        self.lose(spans);
-                        break;
-                    }
-                    Failure::Away(_) => {}
-                }
-                tokio::select! {
-                    request = self.flush_requests.recv() => {
-                        // Where no sender is left, there is nobody to tell and no reason to wait.
-                        asked = Some((request.unwrap_or_else(|| Box::new(|_| {})), 0));
-                    }
-                    () = tokio::time::sleep(backoff.pause()) => {}
-                }
-            }
-        }
-        asked
-    }
-
-    /// Sends the batch and all that waits, each once, and reports.
-    async fn flush(&mut self, mut batch: Vec<Outgoing>, flushed: Flushed, mut lost: u64) {
+    /// Sends what waits until the collector has taken or refused it. A flush that is asked for meanwhile ends the waiting:
+    /// it is then tried once more. Gives who asked, and how many spans were lost since.
+    async fn deliver(&mut self) -> Option<(Flushed, u64)> {
+        let batch = self.take()?;
+        let mut backoff = Backoff::new();
         loop {
-            self.take_waiting(&mut batch);
-            if batch.is_empty() {
-                break;
+            if let Ok(()) | Err(Failure::Refused(_)) = self.attempt(&batch).await {
+                return None;
             }
-            lost += self.deliver_once(std::mem::take(&mut batch)).await;
+            tokio::select! {
+                // Where no sender is left, there is nobody to tell and no reason to wait.
+                request = self.flush_requests.recv() => {
+                    let flushed = request.unwrap_or_else(|| Box::new(|_| {}));
+                    return Some((flushed, self.deliver_once(batch).await));
+                }
+                () = tokio::time::sleep(backoff.pause()) => {}
+            }
+        }
+    }
+
+    /// Sends all that waits, each once, and reports.
+    async fn flush(&mut self, flushed: Flushed, mut lost: u64) {
+        while let Some(batch) = self.take() {
+            lost += self.deliver_once(batch).await;
         }
         flushed(if lost == 0 { Ok(()) } else { Err(FlushError::Undelivered(lost)) });
     }
 
     /// Tries a batch once; gives the number of spans that were lost.
-    async fn deliver_once(&mut self, batch: Vec<Outgoing>) -> u64 {
-        let mut lost = 0;
-        for (request, spans) in self.requests(batch) {
-            match self.attempt(&request, spans).await {
-                Ok(()) => {}
-                Err(Failure::Away(_)) => {
-                    self.lose(spans);
-                    lost += spans;
-                }
-                Err(Failure::Refused(_)) => lost += spans,
+    async fn deliver_once(&mut self, batch: Batch) -> u64 {
+        match self.attempt(&batch).await {
+            Ok(()) => 0,
+            Err(Failure::Away(_)) => {
+                self.queue.lose(batch.spans);
+                batch.spans
             }
+            Err(Failure::Refused(_)) => batch.spans,
         }
-        lost
     }
 
     /// One attempt, and what the log says of it: once when the collector goes, once when it is back.
-    async fn attempt(&mut self, request: &Bytes, spans: u64) -> Result<(), Failure> {
-        match self.collector.export(request.clone()).await {
+    async fn attempt(&mut self, batch: &Batch) -> Result<(), Failure> {
+        match self.collector.export(batch.request.clone()).await {
             Ok(rejected) => {
                 if std::mem::take(&mut self.is_away) {
-                    let dropped = self.dropped.load(Ordering::Relaxed);
+                    let dropped = self.queue.dropped.load(Ordering::Relaxed);
                     tracing::info!(collector = self.address, dropped, "the collector of spans is back");
                 }
                 if rejected > 0 {
                     tracing::warn!(collector = self.address, rejected, "the collector kept only a part of the spans");
-                    self.lose(rejected);
+                    self.queue.lose(rejected);
                 }
                 Ok(())
             }
@@ -192,31 +168,11 @@ impl Exporter {
                 Err(Failure::Away(status))
             }
             Err(Failure::Refused(status)) => {
+                let spans = batch.spans;
                 tracing::warn!(collector = self.address, spans, %status, "the collector refused spans");
-                self.lose(spans);
+                self.queue.lose(spans);
                 Err(Failure::Refused(status))
             }
         }
-    }
-
-    fn lose(&self, spans: u64) {
-        self.dropped.fetch_add(spans, Ordering::Relaxed);
-    }
-
-    /// The batch as encoded requests, each with its number of spans.
-    fn requests(&self, batch: Vec<Outgoing>) -> Vec<(Bytes, u64)> {
-        let mut requests = Vec::new();
-        let mut waiting = batch.into_iter().peekable();
-        while waiting.peek().is_some() {
-            let mut spans = Spans::default();
-            while spans.len() < FULL_REQUEST_BYTES
-                && let Some(span) = waiting.next()
-            {
-                spans.push(span);
-            }
-            let count = spans.count;
-            requests.push((spans.into_request(&self.resource), count));
-        }
-        requests
     }
 }

@@ -2,7 +2,6 @@
 
 use serde_json::json;
 
-use super::exporter::BATCH_SPANS;
 use super::*;
 use crate::context::TraceContext;
 use crate::conventions::attribute;
@@ -26,7 +25,7 @@ async fn a_span_arrives_as_it_was_sent() {
     span.set("own.flag", true);
     span.error = Some("connection refused".into());
     span.links.push(stranger);
-    sender.send(span);
+    sender.send(&span);
 
     let trace = collector.trace(&root, 1).await;
     let found = &trace.spans[0];
@@ -48,15 +47,16 @@ async fn a_flush_delivers_all_that_waits() {
     let collector = TestCollector::start(None);
     let sender = spawn(&collector.endpoint, &resource()).unwrap();
     let root = TraceContext::new_root(true);
-    for _ in 0..QUEUE_SPANS {
-        sender.send(record(&root.child()));
+    let sent = (QUEUE_BYTES / written_bytes()) as u64;
+    for _ in 0..sent {
+        sender.send(&record(&root.child()));
     }
     assert_eq!(sender.flush(GENEROUS).await, Ok(()));
-    // Full to the brim, and the batch at hand is not in the queue: nothing was dropped.
+    // Full to the brim: nothing was dropped.
     assert_eq!(sender.dropped(), 0);
     // The store keeps 2,000 spans of a trace and counts the rest.
     let trace = collector.store.get(&root.trace_id_hex()).unwrap();
-    assert_eq!(trace.spans.len() as u64 + trace.dropped_spans, QUEUE_SPANS as u64);
+    assert_eq!(trace.spans.len() as u64 + trace.dropped_spans, sent);
 }
 
 #[tokio::test]
@@ -64,13 +64,14 @@ async fn a_dead_collector_costs_bounded_memory_and_no_waiting() {
     let (_socket, address) = silent_port();
     let sender = spawn(&format!("http://{address}"), &resource()).unwrap();
     let root = TraceContext::new_root(true);
-    let sent = 10 * QUEUE_SPANS as u64;
+    let fit = (QUEUE_BYTES / written_bytes()) as u64;
+    let sent = 10 * fit;
     for _ in 0..sent {
-        sender.send(record(&root.child()));
+        sender.send(&record(&root.child()));
     }
-    // What is not dropped is in the queue, or in the one batch that is being tried.
+    // What is not dropped is in the queue, or in the one request that is being tried.
     let kept = sent - sender.dropped();
-    assert!(kept <= (QUEUE_SPANS + BATCH_SPANS) as u64, "{kept} spans are kept");
+    assert!((fit..=2 * fit).contains(&kept), "{kept} spans are kept, and {fit} fit");
     // The end of the process: said aloud, and over.
     assert_eq!(sender.flush_blocking(GENEROUS), Err(FlushError::Undelivered(kept)));
     assert_eq!(sender.dropped(), sent);
@@ -82,7 +83,7 @@ async fn a_collector_that_never_answers_stops_no_shutdown() {
     // The kernel accepts, and nobody reads.
     let _listener = listen(socket);
     let sender = spawn(&format!("http://{address}"), &resource()).unwrap();
-    sender.send(record(&TraceContext::new_root(true)));
+    sender.send(&record(&TraceContext::new_root(true)));
     let soon = Duration::from_millis(50);
     assert_eq!(sender.flush(soon).await, Err(FlushError::TimedOut));
     assert_eq!(sender.flush_blocking(soon), Err(FlushError::TimedOut));
@@ -94,7 +95,7 @@ async fn a_collector_that_starts_later_gets_what_waited() {
     let sender = spawn(&address.to_string(), &resource()).unwrap();
     let root = TraceContext::new_root(true);
     for _ in 0..3 {
-        sender.send(record(&root.child()));
+        sender.send(&record(&root.child()));
     }
     let collector = TestCollector::on(listen(socket), None);
     assert_eq!(collector.trace(&root, 3).await.spans.len(), 3);
@@ -103,28 +104,34 @@ async fn a_collector_that_starts_later_gets_what_waited() {
 
 #[test]
 fn long_texts_are_cut_between_characters() {
-    let check = |mut text: Cow<'static, str>, expected: usize| {
-        cut(&mut text);
-        assert_eq!(text.len(), expected);
-    };
-    check(Cow::Owned("x".repeat(5000)), TEXT_LIMIT_BYTES);
-    check(Cow::Owned("ø".repeat(TEXT_LIMIT_BYTES / 2)), TEXT_LIMIT_BYTES);
-    check(Cow::Owned(format!("x{}", "ø".repeat(TEXT_LIMIT_BYTES))), TEXT_LIMIT_BYTES - 1);
-    check(Cow::Owned("short".to_owned()), 5);
+    let check = |text: &str, expected: usize| assert_eq!(cut(text).len(), expected);
+    check(&"x".repeat(5000), TEXT_LIMIT_BYTES);
+    check(&"ø".repeat(TEXT_LIMIT_BYTES / 2), TEXT_LIMIT_BYTES);
+    check(&format!("x{}", "ø".repeat(TEXT_LIMIT_BYTES)), TEXT_LIMIT_BYTES - 1);
+    check("short", 5);
 }
 
 #[tokio::test]
-async fn a_batch_is_split_where_a_server_would_refuse_it() {
+async fn long_spans_are_fewer_and_no_request_is_refused() {
     let collector = TestCollector::start(None);
     let sender = spawn(&collector.endpoint, &resource()).unwrap();
     let root = TraceContext::new_root(true);
-    for _ in 0..BATCH_SPANS {
+    let (sent, names) = (512, ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"]);
+    for _ in 0..sent {
         let mut span = record(&root.child());
-        for name in ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"] {
-            span.set(name, "x".repeat(TEXT_LIMIT_BYTES));
-        }
-        sender.send(span);
+        names.iter().for_each(|name| span.set(name, "x".repeat(5 * TEXT_LIMIT_BYTES)));
+        sender.send(&span);
     }
     assert_eq!(sender.flush(GENEROUS).await, Ok(()));
-    assert_eq!(collector.trace(&root, BATCH_SPANS).await.spans.len(), BATCH_SPANS);
+    let arrived = collector.store.get(&root.trace_id_hex()).unwrap().spans.len();
+    assert_eq!(arrived as u64 + sender.dropped(), sent);
+    let fit = QUEUE_BYTES / (names.len() * (TEXT_LIMIT_BYTES + 16) + written_bytes());
+    assert!(arrived >= fit, "{arrived} spans arrived, and {fit} fit");
+}
+
+/// What a [`record`] takes in the queue.
+fn written_bytes() -> usize {
+    let mut spans = Spans::default();
+    spans.push(&encode::span(&record(&TraceContext::new_root(true))));
+    spans.len()
 }

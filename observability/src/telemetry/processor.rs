@@ -1,14 +1,14 @@
 //! Where the SDK hands over a finished span: into our queue, short enough to wait there.
 
-use std::borrow::Cow;
 use std::time::Duration;
 
-use opentelemetry::trace::Status;
-use opentelemetry::{Context, KeyValue, Value};
+use opentelemetry::Context;
+use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value};
+use opentelemetry_proto::tonic::trace::v1::Span as SpanMessage;
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{Span, SpanData, SpanProcessor};
 
-use crate::export::{Outgoing, SpanSender, cut};
+use crate::export::{SpanSender, cut};
 
 #[derive(Debug)]
 pub(super) struct Processor {
@@ -25,17 +25,16 @@ impl SpanProcessor for Processor {
     fn on_start(&self, _span: &mut Span, _context: &Context) {}
 
     /// Called for sampled spans only.
-    fn on_end(&self, mut span: SpanData) {
-        cut(&mut span.name);
-        if let Status::Error { description } = &mut span.status {
-            cut(description);
-        }
-        cut_values(&mut span.attributes);
-        for event in &mut span.events.events {
-            cut(&mut event.name);
+    fn on_end(&self, span: SpanData) {
+        let mut message = SpanMessage::from(span);
+        cut_owned(&mut message.name);
+        message.status.iter_mut().for_each(|status| cut_owned(&mut status.message));
+        cut_values(&mut message.attributes);
+        for event in &mut message.events {
+            cut_owned(&mut event.name);
             cut_values(&mut event.attributes);
         }
-        self.spans.queue(Outgoing::Service(Box::new(span)));
+        self.spans.send_message(&message);
     }
 
     /// The SDK is never asked to flush: [`super::Guard`] flushes the queue itself.
@@ -50,12 +49,12 @@ impl SpanProcessor for Processor {
 
 fn cut_values(attributes: &mut [KeyValue]) {
     for attribute in attributes {
-        if let Value::String(text) = &attribute.value
-            && text.as_str().len() > crate::export::TEXT_LIMIT_BYTES
-        {
-            let mut text = Cow::Owned(text.as_str().to_owned());
-            cut(&mut text);
-            attribute.value = Value::from(text);
+        if let Some(AnyValue { value: Some(any_value::Value::StringValue(text)) }) = &mut attribute.value {
+            cut_owned(text);
         }
     }
+}
+
+fn cut_owned(text: &mut String) {
+    text.truncate(cut(text).len());
 }

@@ -119,6 +119,6 @@ impl Drop for Span {
         let Some(Open { record, spans, .. }) = self.0.take().and_then(Arc::into_inner) else { return };
         let mut record = record.into_inner().unwrap_or_else(PoisonError::into_inner);
         record.end_unix_nanos = clock::unix_nanos().max(record.start_unix_nanos);
-        spans.send(record);
+        spans.send(&record);
     }
 }

@@ -11,7 +11,7 @@ async fn jaeger_may_start_later() {
     let receiver = TestCollector::start(Some(jaeger.to_string()));
     let sender = export::spawn(&receiver.endpoint, &resource()).unwrap();
     let root = TraceContext::new_root(true);
-    sender.send(record(&root));
+    sender.send(&record(&root));
     sender.flush(Duration::from_secs(60)).await.unwrap();
     // Here already, and nobody listens there.
     assert!(receiver.store.get(&root.trace_id_hex()).is_some());
@@ -20,7 +20,7 @@ async fn jaeger_may_start_later() {
     let first = jaeger.trace(&root, 1).await;
     assert_eq!(first, receiver.trace(&root, 1).await);
     // And from now on at once.
-    sender.send(record(&root.child()));
+    sender.send(&record(&root.child()));
     assert_eq!(jaeger.trace(&root, 2).await.spans.len(), 2);
 }
 
