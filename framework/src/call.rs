@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use axum::extract::FromRequestParts;
+use axum::extract::{FromRequestParts, MatchedPath};
 use futures_util::FutureExt;
 use http::request::Parts;
 use http::{Extensions, HeaderMap, HeaderName, StatusCode};
@@ -88,6 +88,8 @@ struct Inner {
     idempotency_key: Option<String>,
     /// The request's body came too slowly; set by the body, read by the server.
     is_stalled: AtomicBool,
+    /// The route that the request took; set by the router, if it was asked to, and read by the server.
+    route: OnceLock<MatchedPath>,
     database_system: &'static str,
     drain: Option<Arc<Drain>>,
 }
@@ -166,6 +168,7 @@ impl Call {
             attempt: if present.attempt { attempt(headers) } else { 1 },
             idempotency_key: key.map(str::to_owned),
             is_stalled: AtomicBool::new(false),
+            route: OnceLock::new(),
             database_system: surroundings.database_system,
             drain: surroundings.drain.clone(),
         };
@@ -397,6 +400,17 @@ impl Call {
             headers.insert(protocol.timeout_header(), deadline::write(deadline));
         }
         self.inner.priority.write(headers);
+    }
+
+    /// Says which route the request took.
+    pub(crate) fn note_route(&self, route: &MatchedPath) {
+        // It is noted once: a request takes one route.
+        let _first = self.inner.route.set(route.clone());
+    }
+
+    /// Which route that was.
+    pub(crate) fn route(&self) -> Option<&str> {
+        self.inner.route.get().map(MatchedPath::as_str)
     }
 
     /// Says that the request's body came too slowly.

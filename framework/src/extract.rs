@@ -58,6 +58,7 @@ use axum::extract::path::ErrorKind;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{FromRequest, FromRequestParts, OptionalFromRequestParts, Request};
 use axum::response::{IntoResponse, Response};
+use futures_util::FutureExt;
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use http_body::Body as _;
@@ -232,13 +233,17 @@ as_ref!(Json, Query, Path, Form);
 impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
     type Rejection = Problem;
 
-    async fn from_request(request: Request, _state: &S) -> Result<Self, Problem> {
-        if !media_type(request.headers()).is_some_and(is_json) {
-            return Err(unsupported("application/json"));
+    fn from_request(request: Request, _state: &S) -> impl Future<Output = Result<Self, Problem>> {
+        let is_json = media_type(request.headers()).is_some_and(is_json);
+        let body = body(request);
+        async move {
+            if !is_json {
+                return Err(unsupported("application/json"));
+            }
+            let bytes = body.await?;
+            let text = strict::check(&bytes)?;
+            serde_json::from_str(text).map(Self).map_err(|_error| misfit::<T>(text))
         }
-        let bytes = body(request).await?;
-        let text = strict::check(&bytes)?;
-        serde_json::from_str(text).map(Self).map_err(|_error| misfit::<T>(text))
     }
 }
 
@@ -313,8 +318,8 @@ macro_rules! valid {
         {
             type Rejection = Problem;
 
-            async fn $extract(from: $from, state: &S) -> Result<Self, Problem> {
-                Self::check(<$name<T> as $extracts<S>>::$extract(from, state).await?)
+            fn $extract(from: $from, state: &S) -> impl Future<Output = Result<Self, Problem>> {
+                <$name<T> as $extracts<S>>::$extract(from, state).map(|extracted| Self::check(extracted?))
             }
         }
     )*};
@@ -352,6 +357,8 @@ impl<S: Send + Sync> FromRequest<S> for Body {
 }
 
 /// The whole body, up to the limit that axum's `DefaultBodyLimit` holds. One that says itself that it is longer is not begun.
+///
+/// What gives it and its callers are no `async` functions, because each would hold the request once more.
 pub(crate) fn body(request: Request) -> impl Future<Output = Result<Bytes, Problem>> {
     let announced = request.body().size_hint().lower();
     let limited = request.into_limited_body();

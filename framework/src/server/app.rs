@@ -4,15 +4,15 @@ use std::any::Any;
 use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{MatchedPath, Request};
+use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
-use http::{Extensions, HeaderMap, HeaderValue, StatusCode, Version, header};
+use http::{HeaderMap, HeaderValue, StatusCode, Version, header};
 use http_body::Body as _;
 use samspill_net::drain::Drain;
 use samspill_observability::telemetry::{self, Span};
@@ -124,7 +124,6 @@ impl App {
             Call::of_remote(request.headers(), &remote, Protocol::Http, span.clone(), &self.surroundings);
         request.extensions_mut().insert(call.clone());
         let must_note = !span.is_none() || stated.refused.is_some();
-        let note = must_note.then(|| note_route(request.extensions_mut()));
 
         // Handler: whatever ends it, there is an answer.
         let answered = match refusal {
@@ -136,7 +135,7 @@ impl App {
                 call.inside(&span, in_time(&call, caught(handler, panicked))).await
             }
         };
-        let route = note.as_deref().and_then(OnceLock::get).map(MatchedPath::as_str);
+        let route = call.route();
         let answered = match &stated.refused {
             // A path that means no operation may still be an ordinary route.
             Some(problem) if route.is_none() => Ok(problem.clone().into_response()),
@@ -166,7 +165,6 @@ impl App {
         let (call, refusal) =
             Call::of_remote(request.headers(), &remote, Protocol::Grpc, span.clone(), &self.surroundings);
         request.extensions_mut().insert(call.clone());
-        let route = (!span.is_none()).then(|| note_route(request.extensions_mut()));
 
         let answered = match refusal {
             Some(refusal) => Err(refusal),
@@ -178,7 +176,7 @@ impl App {
         };
         let response = answered.unwrap_or_else(|refusal| refusal.problem().to_status().into_http());
         // A method of a service that is not here is a stranger's word: no name for a span.
-        let is_known = route.as_deref().is_some_and(|route| route.get().is_some());
+        let is_known = call.route().is_some();
         observe::rpc_answered(&span, is_known.then(|| path.trim_start_matches('/')), response.headers());
         match call.deadline() {
             Some(deadline) => response
@@ -201,16 +199,7 @@ async fn caught<E: Into<Infallible>>(
     }
 }
 
-/// Where a request that is recorded says which route it took, which only the router knows.
-type RouteNote = Arc<OnceLock<MatchedPath>>;
-
-fn note_route(extensions: &mut Extensions) -> RouteNote {
-    let note = RouteNote::default();
-    extensions.insert(RouteNote::clone(&note));
-    note
-}
-
-/// A layer of the router, inside of which the route is known.
+/// A layer of the router, which alone knows the route.
 #[derive(Clone, Copy, Debug)]
 struct NoteRoute;
 
@@ -234,12 +223,9 @@ impl<S: tower::Service<Request>> tower::Service<Request> for NotingRoute<S> {
         self.0.poll_ready(context)
     }
 
-    fn call(&mut self, mut request: Request) -> S::Future {
-        if let Some(note) = request.extensions_mut().remove::<RouteNote>()
-            && let Some(route) = request.extensions().get::<MatchedPath>()
-        {
-            // It is noted once: this request takes one route.
-            let _first = note.set(route.clone());
+    fn call(&mut self, request: Request) -> S::Future {
+        if let (Some(call), Some(route)) = (request.extensions().get::<Call>(), request.extensions().get()) {
+            call.note_route(route);
         }
         self.0.call(request)
     }
