@@ -37,6 +37,9 @@ pub(super) struct TooLarge;
 impl Parser {
     /// Takes the next bytes.
     pub(super) fn feed(&mut self, mut bytes: &[u8]) -> Result<(), TooLarge> {
+        if bytes.is_empty() {
+            return Ok(()); // what follows a CR is still to come
+        }
         if std::mem::take(&mut self.after_return) {
             bytes = bytes.strip_prefix(b"\n").unwrap_or(bytes);
         }
@@ -152,6 +155,12 @@ mod tests {
         check("event: a\n\ndata: b\n\n", &[("", "", "b")]);
         check("retry: 1\nnonsense\n data: no\nDATA: no\n::\ndata: a:b\n\n", &[("", "", "a:b")]);
         check("\n\n\r\r\n", &[]);
+    }
+
+    #[test]
+    fn a_line_end_is_one_whatever_is_between_its_halves() {
+        let pieces: [&[u8]; 4] = [b"data: a\r", b"", b"\ndata: b\r", b"\n\r\n"];
+        assert_eq!(parse(pieces), parse([b"data: a\ndata: b\n\n".as_slice()]));
     }
 
     #[test]
