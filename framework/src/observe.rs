@@ -17,18 +17,14 @@ use samspill_observability::span::{SpanKind, SpanRecord};
 use samspill_observability::telemetry::{Remote, Span};
 use tonic::Code;
 
-/// What a span of a request holds at most, so that it grows once.
-const ATTRIBUTES: usize = 12;
-
 /// The span of a request that is served, before its route is known: `GET`.
 pub(crate) fn http_server_span(spans: &SpanSender, request: &Request, remote: &Remote) -> Span {
     let method = method_name(request.method());
     remote.span(spans, method, |record| {
-        record.attributes.reserve_exact(ATTRIBUTES);
         record.set(attribute::HTTP_REQUEST_METHOD, method);
         record.set(attribute::URL_SCHEME, "http");
-        record.set(attribute::URL_PATH, request.uri().path().to_owned());
-        record.set_known(attribute::URL_QUERY, request.uri().query().map(str::to_owned));
+        record.set(attribute::URL_PATH, request.uri().path());
+        record.set_known(attribute::URL_QUERY, request.uri().query());
         called(record, request);
         record.set(attribute::NETWORK_PROTOCOL_VERSION, protocol_version(request.version()));
         record.set_known(attribute::USER_AGENT_ORIGINAL, user_agent(request.headers()));
@@ -41,11 +37,11 @@ pub(crate) fn http_answered(span: &Span, method: &Method, route: Option<&str>, s
     span.describe(|record| {
         if let Some(route) = route {
             record.name = [method_name(method), " ", route].concat().into();
-            record.set(attribute::HTTP_ROUTE, route.to_owned());
+            record.set(attribute::HTTP_ROUTE, route);
         }
         record.set(attribute::HTTP_RESPONSE_STATUS_CODE, status.as_u16());
         if status.is_server_error() {
-            record.fail(status.as_str().to_owned(), "");
+            record.fail(status.as_str(), "");
         }
     });
 }
@@ -53,7 +49,6 @@ pub(crate) fn http_answered(span: &Span, method: &Method, route: Option<&str>, s
 /// The span of a gRPC request that is served, before it is known whether its method is there.
 pub(crate) fn rpc_server_span(spans: &SpanSender, request: &Request, remote: &Remote) -> Span {
     remote.span(spans, "_OTHER", |record| {
-        record.attributes.reserve_exact(ATTRIBUTES);
         record.set(attribute::RPC_SYSTEM_NAME, attribute::RPC_SYSTEM_GRPC);
         called(record, request);
     })
@@ -66,7 +61,7 @@ pub(crate) fn rpc_answered(span: &Span, method: Option<&str>, headers: &HeaderMa
         match method {
             Some(method) => {
                 record.name = method.to_owned().into();
-                record.set(attribute::RPC_METHOD, method.to_owned());
+                record.set(attribute::RPC_METHOD, method);
             }
             None => record.set(attribute::RPC_METHOD, "_OTHER"),
         }
@@ -79,7 +74,7 @@ pub(crate) fn http_client_span(parent: &Span, method: &Method, uri: &Uri) -> Spa
     let name = || method_name(method).into();
     parent.child(SpanKind::Client, name, |record| {
         record.set(attribute::HTTP_REQUEST_METHOD, method_name(method));
-        record.set(attribute::URL_FULL, uri.to_string());
+        record.set(attribute::URL_FULL, uri.to_string().as_str());
         calls(record, uri);
     })
 }
@@ -90,7 +85,7 @@ pub(crate) fn rpc_client_span(parent: &Span, uri: &Uri) -> Span {
     let name = || method.to_owned().into();
     parent.child(SpanKind::Client, name, |record| {
         record.set(attribute::RPC_SYSTEM_NAME, attribute::RPC_SYSTEM_GRPC);
-        record.set(attribute::RPC_METHOD, method.to_owned());
+        record.set(attribute::RPC_METHOD, method);
         calls(record, uri);
     })
 }
@@ -100,8 +95,8 @@ pub(crate) fn database_span(parent: &Span, system: &'static str, operation: &str
     let name = || format!("{operation} {collection}").into();
     parent.child(SpanKind::Client, name, |record| {
         record.set(attribute::DB_SYSTEM_NAME, system);
-        record.set(attribute::DB_OPERATION_NAME, operation.to_owned());
-        record.set(attribute::DB_COLLECTION_NAME, collection.to_owned());
+        record.set(attribute::DB_OPERATION_NAME, operation);
+        record.set(attribute::DB_COLLECTION_NAME, collection);
     })
 }
 
@@ -120,7 +115,7 @@ pub(crate) fn http_answer_received(span: &Span, status: StatusCode) {
     span.describe(|record| {
         record.set(attribute::HTTP_RESPONSE_STATUS_CODE, status.as_u16());
         if status.is_client_error() || status.is_server_error() {
-            record.fail(status.as_str().to_owned(), "");
+            record.fail(status.as_str(), "");
         }
     });
 }
@@ -262,8 +257,8 @@ fn protocol_version(version: Version) -> &'static str {
     }
 }
 
-fn user_agent(headers: &HeaderMap) -> Option<String> {
-    headers.get(http::header::USER_AGENT)?.to_str().ok().map(str::to_owned)
+fn user_agent(headers: &HeaderMap) -> Option<&str> {
+    headers.get(http::header::USER_AGENT)?.to_str().ok()
 }
 
 /// The name and port by which the caller called us.
@@ -290,6 +285,6 @@ fn calls(record: &mut SpanRecord, uri: &Uri) {
 }
 
 fn server(record: &mut SpanRecord, host: &str, port: Option<u16>) {
-    record.set(attribute::SERVER_ADDRESS, host.to_owned());
+    record.set(attribute::SERVER_ADDRESS, host);
     record.set(attribute::SERVER_PORT, port.unwrap_or(80));
 }

@@ -99,7 +99,7 @@ impl Handler for Stranger {
         let mut observation = Observation::begin(&edge.spans, begin, &context, None, &request, edge.traffic.begin());
         observation.describe(|record| {
             record.links.extend(strangers);
-            record.set(attribute::CLIENT_ADDRESS, self.from.ip().to_string());
+            record.set(attribute::CLIENT_ADDRESS, self.from.ip().to_string().as_str());
             record.set(attribute::URL_SCHEME, "http");
         });
 

@@ -200,7 +200,7 @@ impl Handler for Caller {
             &request,
             self.traffic.begin(),
         );
-        observation.describe(|record| record.set(attribute::SAMSPILL_PEER_IDENTITY, self.peer.clone()));
+        observation.describe(|record| record.set(attribute::SAMSPILL_PEER_IDENTITY, self.peer.as_str()));
         if context.sampled {
             context.inject(request.headers_mut());
         }

@@ -24,9 +24,6 @@ use crate::span::{Resource, SpanRecord};
 /// Spans that may wait for the exporter, in bytes: some four thousand. As many are in the request that is being tried.
 pub const QUEUE_BYTES: usize = 2 * 1024 * 1024;
 
-/// Longest text of a name, an attribute or an error, in bytes: a stranger's 60 KiB path must not drive others out.
-pub const TEXT_LIMIT_BYTES: usize = 1024;
-
 /// Why no exporter was started.
 #[derive(Debug, thiserror::Error)]
 pub enum SpawnError {
@@ -78,13 +75,11 @@ struct Queue {
 }
 
 impl Queue {
-    fn push(&self, span: &[u8]) {
+    /// Adds the span that `write` writes, if there is room for it.
+    fn push(&self, write: impl FnOnce(&mut Vec<u8>)) {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         let is_first = waiting.count == 0;
-        let has_room = waiting.len() + span.len() <= QUEUE_BYTES;
-        if has_room {
-            waiting.push(span);
-        }
+        let has_room = waiting.push(QUEUE_BYTES, write);
         drop(waiting);
         if !has_room {
             self.lose(1);
@@ -127,12 +122,12 @@ impl fmt::Debug for SpanSender {
 impl SpanSender {
     /// Queues one span. Never waits; where the queue is full the span is dropped and counted.
     pub fn send(&self, record: &SpanRecord) {
-        self.queue.push(&encode::span(record));
+        self.queue.push(|out| record.write(out));
     }
 
     /// The same for a span that the SDK has made.
     pub(crate) fn send_message(&self, message: &SpanMessage) {
-        self.queue.push(&message.encode_to_vec());
+        self.queue.push(|out| message.encode_raw(out));
     }
 
     /// Spans that were lost since the start: the queue was full, or the collector refused them.
@@ -173,11 +168,6 @@ impl SpanSender {
     fn ask_to_flush(&self, flushed: Flushed) {
         drop(self.flushes.send(flushed));
     }
-}
-
-/// A text, up to [`TEXT_LIMIT_BYTES`].
-pub(crate) fn cut(text: &str) -> &str {
-    if text.len() > TEXT_LIMIT_BYTES { &text[..text.floor_char_boundary(TEXT_LIMIT_BYTES)] } else { text }
 }
 
 #[cfg(test)]

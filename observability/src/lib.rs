@@ -29,6 +29,8 @@ pub mod metrics;
 
 mod otlp;
 
+mod protobuf;
+
 mod errors;
 
 #[cfg(test)]

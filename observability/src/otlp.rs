@@ -178,7 +178,7 @@ pub(crate) fn resource_message(from: &Resource) -> ResourceMessage {
     ResourceMessage { attributes, ..ResourceMessage::default() }
 }
 
-fn attribute(key: &str, value: any_value::Value) -> KeyValue {
+pub(crate) fn attribute(key: &str, value: any_value::Value) -> KeyValue {
     KeyValue { key: key.to_owned(), value: Some(AnyValue { value: Some(value) }), ..KeyValue::default() }
 }
 

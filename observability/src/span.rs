@@ -1,15 +1,21 @@
 //! One finished span, and who made it.
+//!
+//! Source: opentelemetry/proto/{common,trace}/v1 of OTLP 1.x, for the numbers of the fields.
 
 use std::borrow::Cow;
 
 use crate::context::TraceContext;
 use crate::conventions::{attribute, resource};
+use crate::protobuf;
+
+/// Longest text of a name, an attribute or an error, in bytes: a stranger's 60 KiB path must not drive others out.
+pub const TEXT_LIMIT_BYTES: usize = 1024;
 
 /// The value of an attribute.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Value {
-    /// A text; longer than [`crate::export::TEXT_LIMIT_BYTES`] is cut.
-    Text(Cow<'static, str>),
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Value<'a> {
+    /// A text; longer than [`TEXT_LIMIT_BYTES`] is cut.
+    Text(&'a str),
     /// A whole number.
     Number(i64),
     /// Any other number.
@@ -18,47 +24,16 @@ pub enum Value {
     Flag(bool),
 }
 
-impl From<&'static str> for Value {
-    fn from(text: &'static str) -> Self {
-        Self::Text(Cow::Borrowed(text))
-    }
+macro_rules! values {
+    ($($from:ty => $value:ident),*) => {$(
+        impl<'a> From<$from> for Value<'a> {
+            fn from(value: $from) -> Self {
+                Self::$value(value.into())
+            }
+        }
+    )*};
 }
-
-impl From<String> for Value {
-    fn from(text: String) -> Self {
-        Self::Text(Cow::Owned(text))
-    }
-}
-
-impl From<Cow<'static, str>> for Value {
-    fn from(text: Cow<'static, str>) -> Self {
-        Self::Text(text)
-    }
-}
-
-impl From<i64> for Value {
-    fn from(number: i64) -> Self {
-        Self::Number(number)
-    }
-}
-
-impl From<u16> for Value {
-    fn from(number: u16) -> Self {
-        Self::Number(i64::from(number))
-    }
-}
-
-impl From<u32> for Value {
-    fn from(number: u32) -> Self {
-        Self::Number(i64::from(number))
-    }
-}
-
-impl From<bool> for Value {
-    fn from(flag: bool) -> Self {
-        Self::Flag(flag)
-    }
-}
+values!(&'a str => Text, i64 => Number, u16 => Number, u32 => Number, f64 => Real, bool => Flag);
 
 /// Which side of a call a span is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -70,20 +45,6 @@ pub enum SpanKind {
     Client,
     /// Work inside of one process.
     Internal,
-}
-
-/// Attributes with their names: constants of [`crate::conventions::attribute`], or a log line's own.
-pub type Attributes = Vec<(&'static str, Value)>;
-
-/// Something that happened while a span was open: a log line.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Event {
-    /// Nanoseconds since 1970.
-    pub unix_nanos: u64,
-    /// What happened.
-    pub name: Cow<'static, str>,
-    /// More about it.
-    pub attributes: Attributes,
 }
 
 /// One finished and sampled span. Making one costs no lock and no thread-local.
@@ -103,15 +64,17 @@ pub struct SpanRecord {
     pub start_unix_nanos: u64,
     /// Nanoseconds since 1970; not before the start.
     pub end_unix_nanos: u64,
-    /// More about it.
-    pub attributes: Attributes,
-    /// What happened meanwhile, in its order.
-    pub events: Vec<Event>,
     /// Set when the span failed; may be empty when nothing more is known than [`crate::conventions::attribute::ERROR_TYPE`].
     pub error: Option<Cow<'static, str>>,
     /// Spans of other traces that led to this one: at the edge, the stranger's own.
     pub links: Vec<TraceContext>,
+    /// Attributes and events, as they are sent: so none of them needs memory of its own.
+    details: Vec<u8>,
+    events: u32,
 }
+
+/// Most spans say less of themselves, in bytes.
+const DETAILS_BYTES: usize = 512;
 
 impl SpanRecord {
     /// A span at `context` that ends when it starts, has no attributes and did not fail: the rest is filled in.
@@ -130,32 +93,125 @@ impl SpanRecord {
             name: name.into(),
             start_unix_nanos,
             end_unix_nanos: start_unix_nanos,
-            attributes: Vec::new(),
-            events: Vec::new(),
             error: None,
             links: Vec::new(),
+            details: Vec::with_capacity(DETAILS_BYTES),
+            events: 0,
         }
     }
 
     /// Adds one attribute. The caller names none twice.
-    pub fn set(&mut self, name: &'static str, value: impl Into<Value>) {
-        self.attributes.push((name, value.into()));
+    pub fn set<'a>(&mut self, name: &str, value: impl Into<Value<'a>>) {
+        Attributes { out: &mut self.details, field: 9 }.set(name, value);
     }
 
     /// Adds one attribute, if its value is known.
-    pub fn set_known(&mut self, name: &'static str, value: Option<impl Into<Value>>) {
+    pub fn set_known<'a>(&mut self, name: &str, value: Option<impl Into<Value<'a>>>) {
         if let Some(value) = value {
             self.set(name, value);
         }
     }
 
     /// Says that the work failed: why in a word of few values, and in words for people. The first reason stays.
-    pub fn fail(&mut self, error_type: impl Into<Value>, message: impl Into<Cow<'static, str>>) {
+    pub fn fail(&mut self, error_type: &str, message: impl Into<Cow<'static, str>>) {
         if self.error.is_none() {
             self.set(attribute::ERROR_TYPE, error_type);
             self.error = Some(message.into());
         }
     }
+
+    /// Adds what has just happened: a log line.
+    pub(crate) fn add_event(&mut self, unix_nanos: u64, describe: impl FnOnce(&mut Attributes<'_>)) {
+        self.events += 1;
+        protobuf::message(&mut self.details, 11, |event| {
+            protobuf::fixed64(event, 1, unix_nanos);
+            describe(&mut Attributes { out: event, field: 3 });
+        });
+    }
+
+    /// How many those are.
+    pub(crate) fn events(&self) -> u32 {
+        self.events
+    }
+
+    /// Writes it as a message of OTLP.
+    pub(crate) fn write(&self, out: &mut Vec<u8>) {
+        protobuf::bytes(out, 1, &self.trace_id);
+        protobuf::bytes(out, 2, &self.span_id);
+        if let Some(parent) = &self.parent_span_id {
+            protobuf::bytes(out, 4, parent);
+        }
+        text(out, 5, &self.name);
+        protobuf::number(
+            out,
+            6,
+            match self.kind {
+                SpanKind::Internal => 1,
+                SpanKind::Server => 2,
+                SpanKind::Client => 3,
+            },
+        );
+        protobuf::fixed64(out, 7, self.start_unix_nanos);
+        protobuf::fixed64(out, 8, self.end_unix_nanos);
+        out.extend_from_slice(&self.details);
+        for link in &self.links {
+            protobuf::message(out, 13, |out| write_link(out, link));
+        }
+        if let Some(error) = &self.error {
+            protobuf::message(out, 15, |status| {
+                text(status, 2, error);
+                protobuf::number(status, 3, STATUS_ERROR);
+            });
+        }
+        protobuf::fixed32(out, 16, FLAGS_SAMPLED);
+    }
+}
+
+/// The flag that says that the trace was sampled.
+const FLAGS_SAMPLED: u32 = 0x01;
+
+/// `Status.code` of a span that failed.
+const STATUS_ERROR: u64 = 2;
+
+fn write_link(out: &mut Vec<u8>, link: &TraceContext) {
+    protobuf::bytes(out, 1, &link.trace_id);
+    protobuf::bytes(out, 2, &link.span_id);
+    protobuf::fixed32(out, 6, if link.sampled { FLAGS_SAMPLED } else { 0 });
+}
+
+/// Takes the attributes of a span, or of an event, whose field they are.
+pub(crate) struct Attributes<'a> {
+    out: &'a mut Vec<u8>,
+    field: u64,
+}
+
+impl Attributes<'_> {
+    pub(crate) fn set<'a>(&mut self, name: &str, value: impl Into<Value<'a>>) {
+        let value = value.into();
+        protobuf::message(self.out, self.field, |key_value| {
+            protobuf::bytes(key_value, 1, name.as_bytes());
+            protobuf::message(key_value, 2, |any_value| match value {
+                Value::Text(value) => text(any_value, 1, value),
+                Value::Flag(flag) => protobuf::number(any_value, 2, u64::from(flag)),
+                Value::Number(value) => protobuf::number(any_value, 3, value.cast_unsigned()),
+                Value::Real(value) => protobuf::fixed64(any_value, 4, value.to_bits()),
+            });
+        });
+    }
+
+    /// What an event is called.
+    pub(crate) fn name_event(&mut self, name: &str) {
+        text(self.out, 2, name);
+    }
+}
+
+fn text(out: &mut Vec<u8>, field: u64, value: &str) {
+    protobuf::bytes(out, field, cut(value).as_bytes());
+}
+
+/// A text, up to [`TEXT_LIMIT_BYTES`].
+pub(crate) fn cut(text: &str) -> &str {
+    if text.len() > TEXT_LIMIT_BYTES { &text[..text.floor_char_boundary(TEXT_LIMIT_BYTES)] } else { text }
 }
 
 /// Who makes spans: said once per batch, not per span.
@@ -193,7 +249,85 @@ impl Resource {
 
 #[cfg(test)]
 mod tests {
+    use opentelemetry_proto::tonic::common::v1::any_value::Value as AnyValue;
+    use opentelemetry_proto::tonic::trace::v1::{self as message, status};
+    use prost::Message;
+
     use super::*;
+    use crate::otlp;
+
+    #[test]
+    fn what_is_written_is_read_by_the_generated_types() {
+        let (root, stranger) = (TraceContext::new_root(true), TraceContext::new_root(false));
+        let place = root.child();
+        let long = "æ".repeat(300); // its lengths need two bytes
+        let mut record = SpanRecord::new(&place, Some(root.span_id), SpanKind::Client, "POST", u64::MAX - 1);
+        record.end_unix_nanos = u64::MAX;
+        record.set("text", long.as_str());
+        record.set("number", -1_i64);
+        record.add_event(7, |event| {
+            event.set("cents", 12_i64);
+            event.name_event("paid");
+        });
+        record.set("flag", true);
+        record.set_known("real", Some(0.5));
+        record.set_known("unknown", None::<bool>);
+        record.fail("timeout", "");
+        record.links.push(stranger);
+        let mut written = Vec::new();
+        record.write(&mut written);
+        let expected = message::Span {
+            trace_id: place.trace_id.to_vec(),
+            span_id: place.span_id.to_vec(),
+            parent_span_id: root.span_id.to_vec(),
+            flags: 1,
+            name: "POST".into(),
+            kind: message::span::SpanKind::Client.into(),
+            start_time_unix_nano: u64::MAX - 1,
+            end_time_unix_nano: u64::MAX,
+            attributes: vec![
+                otlp::attribute("text", AnyValue::StringValue(long)),
+                otlp::attribute("number", AnyValue::IntValue(-1)),
+                otlp::attribute("flag", AnyValue::BoolValue(true)),
+                otlp::attribute("real", AnyValue::DoubleValue(0.5)),
+                otlp::attribute("error.type", AnyValue::StringValue("timeout".into())),
+            ],
+            events: vec![message::span::Event {
+                time_unix_nano: 7,
+                name: "paid".into(),
+                attributes: vec![otlp::attribute("cents", AnyValue::IntValue(12))],
+                ..message::span::Event::default()
+            }],
+            links: vec![message::span::Link {
+                trace_id: stranger.trace_id.to_vec(),
+                span_id: stranger.span_id.to_vec(),
+                ..message::span::Link::default()
+            }],
+            status: Some(message::Status { code: status::StatusCode::Error.into(), message: String::new() }),
+            ..message::Span::default()
+        };
+        assert_eq!(message::Span::decode(written.as_slice()), Ok(expected));
+
+        let mut written = Vec::new();
+        SpanRecord::new(&root, None, SpanKind::Server, "", 0).write(&mut written);
+        let expected = message::Span {
+            trace_id: root.trace_id.to_vec(),
+            span_id: root.span_id.to_vec(),
+            flags: 1,
+            kind: message::span::SpanKind::Server.into(),
+            ..message::Span::default()
+        };
+        assert_eq!(message::Span::decode(written.as_slice()), Ok(expected));
+    }
+
+    #[test]
+    fn long_texts_are_cut_between_characters() {
+        let check = |text: &str, expected: usize| assert_eq!(cut(text).len(), expected);
+        check(&"x".repeat(5000), TEXT_LIMIT_BYTES);
+        check(&"ø".repeat(TEXT_LIMIT_BYTES / 2), TEXT_LIMIT_BYTES);
+        check(&format!("x{}", "ø".repeat(TEXT_LIMIT_BYTES)), TEXT_LIMIT_BYTES - 1);
+        check("short", 5);
+    }
 
     #[test]
     fn the_runtimes_variable_is_read() {

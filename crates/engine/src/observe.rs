@@ -82,19 +82,19 @@ impl Observation {
 
     /// Says by which rule the request was routed: the span of a server is named after it.
     pub fn routed(&mut self, pattern: &str) {
-        self.describe(|record| {
-            if !record.attributes.iter().any(|(attribute, _)| *attribute == name::RPC_METHOD) {
-                record.name = format!("{} {pattern}", record.name).into();
-                record.set(name::HTTP_ROUTE, pattern.to_owned());
-            }
-        });
+        if let Some(span) = &mut self.span
+            && !span.is_grpc
+        {
+            span.record.name = format!("{} {pattern}", span.record.name).into();
+            span.record.set(name::HTTP_ROUTE, pattern);
+        }
     }
 
     /// Says to which service, and where, the request was sent.
     pub fn sent_to(&mut self, service: &str, address: SocketAddr, resend_count: usize) {
         self.describe(|record| {
-            record.set(name::SERVER_ADDRESS, service.to_owned());
-            record.set(name::NETWORK_PEER_ADDRESS, address.ip().to_string());
+            record.set(name::SERVER_ADDRESS, service);
+            record.set(name::NETWORK_PEER_ADDRESS, address.ip().to_string().as_str());
             record.set(name::NETWORK_PEER_PORT, address.port());
             if resend_count > 0 {
                 record.set(name::HTTP_REQUEST_RESEND_COUNT, i64::try_from(resend_count).unwrap_or(i64::MAX));
@@ -118,7 +118,7 @@ impl Observation {
                     SpanKind::Server | SpanKind::Internal => status.is_server_error(),
                 };
                 if is_error {
-                    span.record.fail(status.as_str().to_owned(), "");
+                    span.record.fail(status.as_str(), "");
                 }
             }
         }
@@ -213,11 +213,11 @@ fn record<B>(
     match method {
         Some(method) => {
             record.set(name::RPC_SYSTEM_NAME, name::RPC_SYSTEM_GRPC);
-            record.set(name::RPC_METHOD, method.to_owned());
+            record.set(name::RPC_METHOD, method);
         }
         None => {
-            record.set(name::HTTP_REQUEST_METHOD, request.method().as_str().to_owned());
-            record.set(name::URL_PATH, path.to_owned());
+            record.set(name::HTTP_REQUEST_METHOD, request.method().as_str());
+            record.set(name::URL_PATH, path);
         }
     }
     record.set(name::NETWORK_PROTOCOL_NAME, "http");

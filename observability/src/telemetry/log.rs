@@ -13,7 +13,7 @@ use tracing_subscriber::registry::LookupSpan;
 
 use super::current;
 use crate::context::to_hex;
-use crate::span::{self, Attributes, SpanRecord, Value};
+use crate::span::{Attributes, SpanRecord};
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,52 +116,48 @@ pub(super) const EVENTS_PER_SPAN: u32 = 32;
 
 /// Keeps a line with the span inside of which it was written. Names are those that tracing-opentelemetry gives.
 pub(super) fn keep(event: &Event<'_>, record: &mut SpanRecord) {
-    if record.events.len() == EVENTS_PER_SPAN as usize {
+    if record.events() == EVENTS_PER_SPAN {
         return;
     }
     let metadata = event.metadata();
-    let mut kept = Kept { message: String::new(), attributes: vec![("level", metadata.level().as_str().into())] };
-    kept.attributes.push(("target", metadata.target().into()));
-    event.record(&mut kept);
-    let Kept { message, attributes } = kept;
-    record.events.push(span::Event { unix_nanos: clock::unix_nanos(), name: message.into(), attributes });
+    record.add_event(clock::unix_nanos(), |attributes| {
+        attributes.set("level", metadata.level().as_str());
+        attributes.set("target", metadata.target());
+        event.record(&mut Kept(attributes));
+    });
 }
 
 /// An event's fields as attributes.
-struct Kept {
-    message: String,
-    attributes: Attributes,
-}
+struct Kept<'a, 'b>(&'a mut Attributes<'b>);
 
-impl Visit for Kept {
+impl Visit for Kept<'_, '_> {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        match field.name() {
-            "message" => self.message = format!("{value:?}"),
-            name => self.attributes.push((name, format!("{value:?}").into())),
-        }
+        self.record_str(field, &format!("{value:?}"));
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
         match field.name() {
-            "message" => value.clone_into(&mut self.message),
-            name => self.attributes.push((name, value.to_owned().into())),
+            "message" => self.0.name_event(value),
+            name => self.0.set(name, value),
         }
     }
 
     fn record_bool(&mut self, field: &Field, value: bool) {
-        self.attributes.push((field.name(), value.into()));
+        self.0.set(field.name(), value);
     }
 
     fn record_i64(&mut self, field: &Field, value: i64) {
-        self.attributes.push((field.name(), value.into()));
+        self.0.set(field.name(), value);
     }
 
     fn record_u64(&mut self, field: &Field, value: u64) {
-        let value = i64::try_from(value).map_or_else(|_too_large| Value::from(value.to_string()), Value::from);
-        self.attributes.push((field.name(), value));
+        match i64::try_from(value) {
+            Ok(value) => self.0.set(field.name(), value),
+            Err(_too_large) => self.0.set(field.name(), value.to_string().as_str()),
+        }
     }
 
     fn record_f64(&mut self, field: &Field, value: f64) {
-        self.attributes.push((field.name(), Value::Real(value)));
+        self.0.set(field.name(), value);
     }
 }

@@ -8,7 +8,8 @@ use opentelemetry_proto::tonic::trace::v1::Span as SpanMessage;
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{Span, SpanData, SpanProcessor};
 
-use crate::export::{SpanSender, cut};
+use crate::export::SpanSender;
+use crate::span::cut;
 
 #[derive(Debug)]
 pub(super) struct Processor {

@@ -3,13 +3,17 @@
 use std::io::Write;
 use std::sync::{Arc, Mutex};
 
+use opentelemetry_proto::tonic::common::v1::any_value::Value as AnyValue;
+use opentelemetry_proto::tonic::trace::v1::Span as SpanMessage;
+use prost::Message;
 use serde_json::Value as Json;
 use tracing::Instrument;
 use tracing_subscriber::fmt::MakeWriter;
 
 use super::*;
 use crate::conventions::attribute;
-use crate::span::{SpanKind, Value};
+use crate::otlp;
+use crate::span::SpanKind;
 use crate::testing::{TestCollector, resource, silent_port};
 
 /// Log lines, kept.
@@ -136,21 +140,22 @@ fn log_lines_are_kept_with_their_span_up_to_a_number() {
         (0..40).for_each(|_| tracing::info!("again"));
     });
     tracing::info!("outside");
-    span.describe(|record| {
-        assert_eq!(record.events.len(), log::EVENTS_PER_SPAN as usize);
-        let line = &record.events[0];
-        assert_eq!((&*line.name, &*record.events[1].name), ("paid twice", "again"));
-        let expected: crate::span::Attributes = vec![
-            ("level", "WARN".into()),
-            ("target", module_path!().into()),
-            ("invoice_id", "7".to_owned().into()),
-            ("cents", 12_i64.into()),
-            ("share", Value::Real(0.5)),
-            ("ok", true.into()),
-            ("text", "Some(1)".to_owned().into()),
-        ];
-        assert_eq!(line.attributes, expected);
-    });
+    let mut written = Vec::new();
+    span.describe(|record| record.write(&mut written));
+    let events = SpanMessage::decode(written.as_slice()).unwrap().events;
+    assert_eq!(events.len(), log::EVENTS_PER_SPAN as usize);
+    assert_eq!((events[0].name.as_str(), events[1].name.as_str()), ("paid twice", "again"));
+    let text = |text: &str| AnyValue::StringValue(text.to_owned());
+    let expected = [
+        ("level", text("WARN")),
+        ("target", text(module_path!())),
+        ("invoice_id", text("7")),
+        ("cents", AnyValue::IntValue(12)),
+        ("share", AnyValue::DoubleValue(0.5)),
+        ("ok", AnyValue::BoolValue(true)),
+        ("text", text("Some(1)")),
+    ];
+    assert_eq!(events[0].attributes, expected.map(|(name, value)| otlp::attribute(name, value)));
 }
 
 #[tokio::test]
