@@ -6,6 +6,7 @@
 use std::convert::Infallible;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::body::Body;
 use axum::response::Response;
@@ -23,7 +24,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Notify;
 
 use super::app::{self, App};
-use super::limits::{self, IDLE_TIMEOUT, LAST_CALL, MAX_STREAMS, PING_INTERVAL, PING_TIMEOUT};
+use super::limits::{self, IDLE_CHECKS, IDLE_TIMEOUT, LAST_CALL, MAX_STREAMS, PING_INTERVAL, PING_TIMEOUT};
 use super::tunnel::Held;
 
 /// Serves a connection until it ends.
@@ -60,27 +61,30 @@ where
 {
     let (io, verdict) = Http1Guard::new(io, limits::head());
     let io = Held::new(io, verdict.clone(), drain.clone());
-    let begun = Notify::new();
+    let requests = Requests::default();
     let service = service_fn(|request: Request<Incoming>| {
-        begun.notify_one();
+        requests.begin();
         answer(Arc::clone(&app), Some(&verdict), request)
     });
-    // The guard never shows half a head, so this timeout is that of an idle connection.
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(IDLE_TIMEOUT)
-        .serve_connection(TokioIo::new(io), service)
-        .with_upgrades();
-    serve_until_drained(connection, |connection| connection.graceful_shutdown(), &begun, drain).await
+    // The guard has a deadline for a head, and [`Requests`] for its beginning: a timer of hyper's is made with each request.
+    let connection =
+        http1::Builder::new().header_read_timeout(None).serve_connection(TokioIo::new(io), service).with_upgrades();
+    let may_end = async {
+        tokio::select! {
+            () = requests.drained(drain) => {}
+            () = requests.ceased() => {}
+        }
+    };
+    serve_until(may_end, connection, |connection| connection.graceful_shutdown()).await
 }
 
 async fn serve_http2<IO>(io: Prefixed<IO>, app: Arc<App>, drain: &DrainWatch) -> Result<(), hyper::Error>
 where
     IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let begun = Notify::new();
+    let requests = Requests::default();
     let service = service_fn(|request: Request<Incoming>| {
-        begun.notify_one();
+        requests.begin();
         answer(Arc::clone(&app), None, request)
     });
     let max_head = u32::try_from(limits::head().head_bytes).unwrap_or(u32::MAX);
@@ -91,30 +95,19 @@ where
         .max_concurrent_streams(MAX_STREAMS)
         .max_header_list_size(max_head)
         .serve_connection(TokioIo::new(io), service);
-    serve_until_drained(connection, |connection| connection.graceful_shutdown(), &begun, drain).await
+    serve_until(requests.drained(drain), connection, |connection| connection.graceful_shutdown()).await
 }
 
-/// Serves until the connection ends, or the drain lets it end.
-///
-/// hyper's `graceful_shutdown` closes a connection on which no request has begun, although one may be on its way: so
-/// it waits for that, a little.
-async fn serve_until_drained<C>(
+/// Serves until the connection ends, or may end: then what is begun on it is finished.
+async fn serve_until<C>(
+    may_end: impl Future<Output = ()>,
     connection: C,
     shut_down: impl FnOnce(Pin<&mut C>),
-    begun: &Notify,
-    drain: &DrainWatch,
 ) -> Result<(), hyper::Error>
 where
     C: Future<Output = Result<(), hyper::Error>>,
 {
     let mut connection = pin!(connection);
-    let may_end = async {
-        drain.started().await;
-        tokio::select! {
-            () = tokio::time::sleep(LAST_CALL) => {}
-            () = begun.notified() => {}
-        }
-    };
     // A set of one, because it looks at what it holds only when that has something to say, not with every byte that comes.
     let mut may_end = FuturesUnordered::from_iter([may_end]);
     tokio::select! {
@@ -123,6 +116,46 @@ where
         Some(()) = may_end.next() => shut_down(connection.as_mut()),
     }
     connection.await
+}
+
+/// The requests of one connection, counted.
+#[derive(Debug, Default)]
+struct Requests {
+    begun: AtomicU64,
+    first: Notify,
+}
+
+impl Requests {
+    fn begin(&self) {
+        if self.begun.fetch_add(1, Ordering::Relaxed) == 0 {
+            self.first.notify_one();
+        }
+    }
+
+    /// Returns when the drain lets the connection end.
+    ///
+    /// hyper's `graceful_shutdown` closes a connection on which no request has begun, although one may be on its way: so
+    /// this waits for that, a little.
+    async fn drained(&self, drain: &DrainWatch) {
+        drain.started().await;
+        if self.begun.load(Ordering::Relaxed) == 0 {
+            tokio::select! {
+                () = self.first.notified() => {}
+                () = tokio::time::sleep(LAST_CALL) => {}
+            }
+        }
+    }
+
+    /// Returns when none has begun for the idle timeout. An answer that takes longer is finished all the same.
+    async fn ceased(&self) {
+        let mut silent_checks = 0;
+        while silent_checks < IDLE_CHECKS {
+            let before = self.begun.load(Ordering::Relaxed);
+            tokio::time::sleep(IDLE_TIMEOUT / IDLE_CHECKS).await;
+            let is_silent = self.begun.load(Ordering::Relaxed) == before;
+            silent_checks = if is_silent { silent_checks + 1 } else { 0 };
+        }
+    }
 }
 
 /// Answers one request: a malformed one here, any other in the app. `verdict` is the gate's word on it, for HTTP/1.
