@@ -57,7 +57,10 @@ pub(super) struct Head {
     pub(super) wants_tunnel: bool,
 }
 
-/// A line that has been read.
+/// What was read, and the bytes after it; none if its end is not there.
+type Read<'a, T> = Result<Option<(T, &'a [u8])>, Malformed>;
+
+/// A line.
 enum Line<'a> {
     Empty,
     Request(RequestLine),
@@ -73,10 +76,10 @@ impl HeadScanner {
         let is_new = self.searched <= self.line;
         let is_worth_reading =
             is_new || is_full || memchr(b'\n', window.get(self.searched..).unwrap_or_default()).is_some();
-        while is_worth_reading {
-            let rest = window.get(self.line..).unwrap_or_default();
-            let Some((line, length)) = self.read_line(rest)? else { break };
-            self.line = self.line.saturating_add(length);
+        let mut rest = window.get(self.line..).unwrap_or_default();
+        while is_worth_reading && let Some((line, after)) = self.read_line(rest)? {
+            rest = after;
+            self.line = window.len().saturating_sub(rest.len());
             match (self.request, line) {
                 (None, Line::Empty) => self.slipped = true,
                 (None, Line::Request(request)) => self.request = Some(request),
@@ -89,25 +92,17 @@ impl HeadScanner {
         if is_full { Err(self.too_large()) } else { Ok(None) }
     }
 
-    /// The first line of `bytes` and its length with its end; none if that is not there.
-    fn read_line<'a>(&self, bytes: &'a [u8]) -> Result<Option<(Line<'a>, usize)>, Malformed> {
+    fn read_line<'a>(&self, bytes: &'a [u8]) -> Read<'a, Line<'a>> {
         let is_first = self.request.is_none();
-        let (line, text) = match bytes {
-            [b'\r', b'\n', ..] if !(is_first && self.slipped) => (Line::Empty, 0),
-            [] | [b'\r'] => return Ok(None),
-            _ if is_first => match request_line(bytes)? {
-                Some((request, length)) => (Line::Request(request), length),
-                None => return Ok(None),
-            },
-            _ => match field_line(bytes)? {
-                Some((name, value)) => {
-                    (Line::Field { name, value }, name.len().saturating_add(1).saturating_add(value.len()))
-                }
-                None => return Ok(None),
-            },
+        let read = match bytes {
+            [b'\r', b'\n', rest @ ..] if !(is_first && self.slipped) => return Ok(Some((Line::Empty, rest))),
+            [] | [b'\r'] => None,
+            _ if is_first => request_line(bytes)?.map(|(request, rest)| (Line::Request(request), rest)),
+            _ => field_line(bytes)?,
         };
-        match bytes.get(text..).unwrap_or_default() {
-            [b'\r', b'\n', ..] => Ok(Some((line, text.saturating_add(2)))),
+        let Some((line, rest)) = read else { return Ok(None) };
+        match rest {
+            [b'\r', b'\n', rest @ ..] => Ok(Some((line, rest))),
             [] | [b'\r'] => Ok(None),
             [b'\n', ..] => Err(BARE_LINE_FEED),
             _ if is_first => Err(NOT_A_REQUEST_LINE),
@@ -181,8 +176,8 @@ const BARE_LINE_FEED: Malformed = Malformed::bad("a line ends in a bare line fee
 const NOT_A_REQUEST_LINE: Malformed =
     Malformed::bad("the request line is not a method, a target and a version, with one space between");
 
-/// The request line, and its length without its end; none if there is no more of it.
-fn request_line(bytes: &[u8]) -> Result<Option<(RequestLine, usize)>, Malformed> {
+/// The request line without its end.
+fn request_line(bytes: &[u8]) -> Read<'_, RequestLine> {
     let (method, rest) = token(bytes);
     let rest = match rest {
         [b' ', rest @ ..] if !method.is_empty() => rest,
@@ -220,13 +215,16 @@ fn request_line(bytes: &[u8]) -> Result<Option<(RequestLine, usize)>, Malformed>
         b"POST" | b"PUT" | b"PATCH" => Method::WithBody,
         _ => Method::Other,
     };
-    Ok(Some((RequestLine { version, method }, bytes.len().saturating_sub(rest.len()))))
+    Ok(Some((RequestLine { version, method }, rest)))
 }
 
-/// The name and the value of a header, whitespace around the value included; none if there is no more of it.
-fn field_line(bytes: &[u8]) -> Result<Option<(&[u8], &[u8])>, Malformed> {
+/// The name and the value of a header, whitespace around the value included, without the line's end.
+fn field_line(bytes: &[u8]) -> Read<'_, Line<'_>> {
     match token(bytes) {
-        (name, [b':', rest @ ..]) if !name.is_empty() => Ok(Some((name, field_value(rest)))),
+        (name, [b':', rest @ ..]) if !name.is_empty() => {
+            let (value, rest) = field_value(rest);
+            Ok(Some((Line::Field { name, value }, rest)))
+        }
         (_, []) => Ok(None),
         (_, [b'\n', ..]) => Err(BARE_LINE_FEED),
         ([], [b' ' | b'\t', ..]) => Err(Malformed::bad("a header goes on in a second line")),
@@ -237,36 +235,48 @@ fn field_line(bytes: &[u8]) -> Result<Option<(&[u8], &[u8])>, Malformed> {
 
 /// What there is of a token, and what follows it.
 fn token(bytes: &[u8]) -> (&[u8], &[u8]) {
-    let are_token = |bytes: &&[u8; 4]| bytes.iter().fold(true, |are_token, &byte| are_token & is_token_byte(byte));
-    let whole = bytes.as_chunks().0.iter().take_while(are_token).count().saturating_mul(4);
-    let tail = bytes.get(whole..).unwrap_or_default();
-    let length = tail.iter().position(|&byte| !is_token_byte(byte)).unwrap_or(tail.len());
-    bytes.split_at_checked(whole.saturating_add(length)).unwrap_or((bytes, &[]))
+    let are_token = |bytes: &[u8; 4]| bytes.iter().fold(true, |are_token, &byte| are_token & is_token_byte(byte));
+    let mut rest = bytes;
+    while let Some((four, after)) = rest.split_first_chunk()
+        && are_token(four)
+    {
+        rest = after;
+    }
+    split_before(skip(rest, is_token_byte), bytes)
 }
 
 /// What there is of a word of visible characters, and what follows it.
 fn word(bytes: &[u8]) -> (&[u8], &[u8]) {
-    let length = bytes.iter().position(|byte| !byte.is_ascii_graphic()).unwrap_or(bytes.len());
-    bytes.split_at_checked(length).unwrap_or((bytes, &[]))
+    split_before(skip(bytes, |byte| byte.is_ascii_graphic()), bytes)
 }
 
-/// What there is of a field's value, which any control character but the tab ends. Eight bytes are looked at in one go.
-fn field_value(bytes: &[u8]) -> &[u8] {
-    let mut length = 0_usize;
-    loop {
-        let rest = bytes.get(length..).unwrap_or_default();
-        let Some(eight) = rest.first_chunk() else {
-            let tail = rest.iter().position(|&byte| !is_field_byte(byte)).unwrap_or(rest.len());
-            return bytes.get(..length.saturating_add(tail)).unwrap_or(bytes);
-        };
+/// What there is of a field's value, and what follows it: any control character but the tab ends it. Eight bytes are looked at
+/// in one go.
+fn field_value(bytes: &[u8]) -> (&[u8], &[u8]) {
+    let mut rest = bytes;
+    while let Some((eight, after)) = rest.split_first_chunk() {
         let sound = sound_bytes(u64::from_le_bytes(*eight));
-        length = length.saturating_add(sound);
-        match eight.get(sound) {
-            None => {}
-            Some(b'\t') => length = length.saturating_add(1),
-            Some(_) => return bytes.get(..length).unwrap_or(bytes),
+        match rest.get(sound..) {
+            _ if sound == eight.len() => rest = after,
+            Some([b'\t', after @ ..]) => rest = after,
+            found => return split_before(found.unwrap_or_default(), bytes),
         }
     }
+    split_before(skip(rest, is_field_byte), bytes)
+}
+
+fn skip(mut bytes: &[u8], is_wanted: impl Fn(u8) -> bool) -> &[u8] {
+    while let [byte, after @ ..] = bytes
+        && is_wanted(*byte)
+    {
+        bytes = after;
+    }
+    bytes
+}
+
+/// The bytes before `rest`, which is their end, and `rest`.
+fn split_before<'a>(rest: &'a [u8], bytes: &'a [u8]) -> (&'a [u8], &'a [u8]) {
+    bytes.split_at_checked(bytes.len().saturating_sub(rest.len())).unwrap_or((bytes, rest))
 }
 
 /// How many of eight bytes come before the first that is below the space, or DEL.
