@@ -9,6 +9,8 @@ pub mod drain;
 pub mod gate;
 pub mod inherited;
 mod listener;
+mod quiet;
 pub mod task;
 
 pub use listener::{Listener, UnixListener};
+pub use quiet::Quiet;

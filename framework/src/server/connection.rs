@@ -10,14 +10,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::body::Body;
 use axum::response::Response;
-use futures_util::StreamExt;
-use futures_util::stream::FuturesUnordered;
 use http::header::{CONNECTION, UPGRADE};
 use http::{HeaderValue, Request, StatusCode};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use samspill_net::Quiet;
 use samspill_net::drain::DrainWatch;
 use samspill_net::gate::{self, Http1Guard, HttpVersion, Malformed, Prefixed, Verdict};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -108,12 +107,10 @@ where
     C: Future<Output = Result<(), hyper::Error>>,
 {
     let mut connection = pin!(connection);
-    // A set of one, because it looks at what it holds only when that has something to say, not with every byte that comes.
-    let mut may_end = FuturesUnordered::from_iter([may_end]);
     tokio::select! {
         biased;
         served = connection.as_mut() => return served,
-        Some(()) = may_end.next() => shut_down(connection.as_mut()),
+        () = Quiet::new(may_end) => shut_down(connection.as_mut()),
     }
     connection.await
 }
@@ -127,7 +124,10 @@ struct Requests {
 
 impl Requests {
     fn begin(&self) {
-        if self.begun.fetch_add(1, Ordering::Relaxed) == 0 {
+        // Only the connection's own task counts, so it need not be one step.
+        let before = self.begun.load(Ordering::Relaxed);
+        self.begun.store(before + 1, Ordering::Relaxed);
+        if before == 0 {
             self.first.notify_one();
         }
     }
