@@ -6,9 +6,8 @@ use std::fmt::Display;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use axum::extract::Request;
 use bytes::Bytes;
-use http::{HeaderMap, Method, StatusCode, Uri, Version};
+use http::{HeaderMap, Method, Request, StatusCode, Uri, Version};
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 use samspill_observability::conventions::attribute;
@@ -18,7 +17,7 @@ use samspill_observability::telemetry::{Remote, Span};
 use tonic::Code;
 
 /// The span of a request that is served, before its route is known: `GET`.
-pub(crate) fn http_server_span(spans: &SpanSender, request: &Request, remote: &Remote) -> Span {
+pub(crate) fn http_server_span<B>(spans: &SpanSender, request: &Request<B>, remote: &Remote) -> Span {
     let method = method_name(request.method());
     remote.span(spans, method, |record| {
         record.set(attribute::HTTP_REQUEST_METHOD, method);
@@ -47,7 +46,7 @@ pub(crate) fn http_answered(span: &Span, method: &Method, route: Option<&str>, s
 }
 
 /// The span of a gRPC request that is served, before it is known whether its method is there.
-pub(crate) fn rpc_server_span(spans: &SpanSender, request: &Request, remote: &Remote) -> Span {
+pub(crate) fn rpc_server_span<B>(spans: &SpanSender, request: &Request<B>, remote: &Remote) -> Span {
     remote.span(spans, "_OTHER", |record| {
         record.set(attribute::RPC_SYSTEM_NAME, attribute::RPC_SYSTEM_GRPC);
         called(record, request);
@@ -262,7 +261,7 @@ fn user_agent(headers: &HeaderMap) -> Option<&str> {
 }
 
 /// The name and port by which the caller called us.
-fn called(record: &mut SpanRecord, request: &Request) {
+fn called<B>(record: &mut SpanRecord, request: &Request<B>) {
     match request.uri().authority() {
         Some(authority) => server(record, authority.host(), authority.port_u16()),
         None => {

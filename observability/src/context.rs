@@ -141,9 +141,9 @@ fn hex<const N: usize>(digits: &[u8]) -> Option<[u8; N]> {
 /// What a byte means as a digit.
 const NIBBLES: [u8; 256] = {
     let mut nibbles = [NO_NIBBLE; 256];
-    let mut value = 0;
-    while value < HEX_DIGITS.len() {
-        nibbles[HEX_DIGITS[value] as usize] = value as u8;
+    let mut value = 0_u8;
+    while value < 16 {
+        nibbles[HEX_DIGITS[value as usize] as usize] = value;
         value += 1;
     }
     nibbles

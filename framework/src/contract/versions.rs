@@ -84,7 +84,7 @@ impl Versions {
     }
 
     /// Reads which version a request means, and rewrites the header's form to the path's.
-    pub(crate) fn dispatch(&self, request: &mut Request) -> Stated {
+    pub(crate) fn dispatch<B>(&self, request: &mut Request<B>) -> Stated {
         let path = request.uri().path();
         if let Some((version, rest)) = split(path) {
             if version.is_some_and(|version| self.has(version, rest)) {

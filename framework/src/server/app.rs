@@ -18,7 +18,7 @@ use samspill_net::drain::Drain;
 use samspill_observability::telemetry::{self, Span};
 use tower::Service as _;
 
-use super::body::Paced;
+use super::body::{Paced, RequestBody};
 use super::grpc::{self, DescriptorsError, GrpcServices};
 use crate::call::{self, Bounded, Protocol, Refusal, Surroundings};
 use crate::contract::{ApiRouter, Versions};
@@ -83,7 +83,7 @@ impl App {
     }
 
     /// Answers one request.
-    pub(super) async fn answer(&self, mut request: Request) -> Response {
+    pub(super) async fn answer<B: RequestBody>(&self, mut request: http::Request<B>) -> Response {
         // Boxed, because only tests pay for it.
         if let Some(hop) = &self.hop
             && let Some(instead) = Box::pin(hop.pass(request.headers_mut())).await
@@ -111,7 +111,7 @@ impl App {
     }
 
     /// One request: its version, its span, its call, its handler, its answer.
-    async fn serve_http(&self, mut request: Request) -> Response {
+    async fn serve_http<B: RequestBody>(&self, mut request: http::Request<B>) -> Response {
         // Version: a header's form is the path's from here on.
         let stated = self.versions.dispatch(&mut request);
 
@@ -129,7 +129,7 @@ impl App {
         let answered = match refusal {
             Some(refusal) => Err(refusal),
             None => {
-                Paced::wrap(request.body_mut(), &call);
+                let request = request.map(|body| Paced::wrap(body, &call));
                 let mut router = if must_note { &self.noting_http } else { &self.http }.clone();
                 let handler = pin!(router.call(request));
                 call.inside(&span, in_time(&call, caught(handler, panicked))).await
@@ -157,7 +157,7 @@ impl App {
     }
 
     /// The same for one RPC.
-    async fn serve_rpc(&self, mut request: Request) -> Response {
+    async fn serve_rpc<B: RequestBody>(&self, mut request: http::Request<B>) -> Response {
         let path = request.uri().path().to_owned();
         let remote = telemetry::extract(request.headers());
         let spans = self.surroundings.spans.as_ref();
@@ -170,7 +170,7 @@ impl App {
             Some(refusal) => Err(refusal),
             None => {
                 let mut router = self.grpc.clone();
-                let handler = pin!(router.call(request));
+                let handler = pin!(router.call(request.map(Body::new)));
                 call.inside(&span, in_time(&call, caught(handler, rpc_panicked))).await
             }
         };

@@ -4,9 +4,10 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use axum::BoxError;
 use axum::body::Body;
 use bytes::Bytes;
-use http_body::{Body as _, Frame, SizeHint};
+use http_body::{Frame, SizeHint};
 use pin_project_lite::pin_project;
 use tokio::time::{Instant, Sleep, sleep_until};
 
@@ -18,13 +19,18 @@ use crate::Call;
 #[error("the request's body came too slowly")]
 struct Stalled;
 
+/// A request's body as it comes: hyper's, or a test's.
+pub(super) trait RequestBody: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static {}
+
+impl<B: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static> RequestBody for B {}
+
 pin_project! {
     /// A body whose sender must keep up a pace. Only time in which somebody waits for the body counts: a handler may be as
     /// slow as it likes.
     #[derive(Debug)]
-    pub(super) struct Paced {
+    pub(super) struct Paced<B> {
         #[pin]
-        inner: Body,
+        inner: B,
         call: Call,
         pace: Pace,
         // Made when it is first needed: most bodies have come with their head.
@@ -44,17 +50,17 @@ struct Pace {
     has_stalled: bool,
 }
 
-impl Paced {
-    /// Makes it of the body of the request that `call` is, if there is one.
-    pub(super) fn wrap(body: &mut Body, call: &Call) {
-        if !body.is_end_stream() {
-            let inner = std::mem::take(body);
-            *body = Body::new(Self { inner, call: call.clone(), pace: Pace::default(), timer: None });
+impl<B: RequestBody> Paced<B> {
+    /// The body of the request that `call` is.
+    pub(super) fn wrap(inner: B, call: &Call) -> Body {
+        if inner.is_end_stream() {
+            return Body::empty();
         }
+        Body::new(Self { inner, call: call.clone(), pace: Pace::default(), timer: None })
     }
 }
 
-impl http_body::Body for Paced {
+impl<B: RequestBody> http_body::Body for Paced<B> {
     type Data = Bytes;
     type Error = axum::Error;
 
@@ -66,7 +72,7 @@ impl http_body::Body for Paced {
         if let Poll::Ready(frame) = this.inner.poll_frame(context) {
             let data = frame.as_ref().and_then(|frame| frame.as_ref().ok()?.data_ref());
             this.pace.received(data.map_or(0, Bytes::len));
-            return Poll::Ready(frame);
+            return Poll::Ready(frame.map(|frame| frame.map_err(axum::Error::new)));
         }
         let deadline = this.pace.deadline();
         match this.timer.as_mut().as_pin_mut() {

@@ -8,7 +8,6 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use axum::body::Body;
 use axum::response::Response;
 use http::header::{CONNECTION, UPGRADE};
 use http::{HeaderValue, Request, StatusCode};
@@ -169,7 +168,7 @@ async fn answer(app: Arc<App>, verdict: Option<&Verdict>, request: Request<Incom
         return Ok(app::refuse(status, &detail, app::is_grpc(&parts.headers)));
     }
     let asks_for_websocket = parts.headers.get(UPGRADE).is_some_and(is_websocket);
-    let mut answer = app.answer(Request::from_parts(parts, Body::new(body))).await;
+    let mut answer = app.answer(Request::from_parts(parts, body)).await;
     let Some(verdict) = verdict else { return Ok(answer) };
     // What comes behind a handshake is not HTTP, and no request may be found in it, whatever the answer is.
     if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
