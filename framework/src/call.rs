@@ -465,6 +465,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Call {
 
 /// Which of the headers that say something of a call are there. One walk past all names costs less than a search for each of
 /// these, most of which are seldom there.
+#[expect(clippy::struct_excessive_bools, reason = "each is a header that may be there")]
 #[derive(Debug, Default)]
 struct Present {
     timeout: bool,

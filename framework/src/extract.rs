@@ -241,7 +241,11 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
                 return Err(unsupported("application/json"));
             }
             let bytes = body.await?;
-            let text = strict::check(&bytes)?;
+            let text = strict::text(&bytes)?;
+            let is_plain = strict::is_plain(text);
+            if !is_plain {
+                strict::check(text)?;
+            }
             serde_json::from_str(text).map(Self).map_err(|_error| misfit::<T>(text))
         }
     }
@@ -250,6 +254,9 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
 /// What does not fit, and the way to it: that way costs time, which a body that fits need not pay.
 #[cold]
 fn misfit<T: DeserializeOwned>(text: &str) -> Problem {
+    if let Err(problem) = strict::check(text) {
+        return problem; // it is not even JSON
+    }
     let mut deserializer = serde_json::Deserializer::from_str(text);
     match serde_path_to_error::deserialize::<_, T>(&mut deserializer) {
         Err(error) => json_problem(&error),
