@@ -12,6 +12,7 @@ use axum::body::Body;
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
+use futures_util::future::{Either, ready};
 use http::{HeaderMap, HeaderValue, StatusCode, Version, header};
 use http_body::Body as _;
 use samspill_net::drain::Drain;
@@ -82,32 +83,47 @@ impl App {
         }
     }
 
-    /// Answers one request.
-    pub(super) async fn answer<B: RequestBody>(&self, mut request: http::Request<B>) -> Response {
-        // Boxed, because only tests pay for it.
-        if let Some(hop) = &self.hop
-            && let Some(instead) = Box::pin(hop.pass(request.headers_mut())).await
-        {
-            return instead;
-        }
-        let is_rpc = is_grpc(request.headers());
+    /// Answers one request. No `async` function, which would hold the request once more than the one that serves it.
+    pub(super) fn answer<B: RequestBody>(&self, request: http::Request<B>) -> impl Future<Output = Response> + Send {
         let is_http2 = request.version() == Version::HTTP_2;
-        let is_draining = || self.surroundings.drain.as_ref().is_some_and(|drain| drain.is_draining());
-        let mut answer = match request.uri().path() {
-            // Whoever is asked here serves already: before, nobody listens.
-            "/livez" | "/startupz" if !is_rpc => StatusCode::OK.into_response(),
-            "/readyz" if !is_rpc && is_draining() => StatusCode::SERVICE_UNAVAILABLE.into_response(),
-            "/readyz" if !is_rpc => StatusCode::OK.into_response(),
-            _ if is_rpc => self.serve_rpc(request).await,
-            _ => self.serve_http(request).await,
+        let answering = match &self.hop {
+            // Boxed, because only tests pay for it.
+            Some(hop) => Either::Left(Box::pin(self.answer_behind(hop, request))),
+            None => Either::Right(self.serve(request)),
         };
         // The caller must know that this connection ends, or its next request meets the closed one. HTTP/2 has GOAWAY.
-        let status = answer.status();
-        let has_left_http = status == StatusCode::SWITCHING_PROTOCOLS;
-        if !is_http2 && !has_left_http && (is_draining() || status == StatusCode::REQUEST_TIMEOUT) {
-            answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        answering.map(move |mut answer| {
+            let status = answer.status();
+            let has_left_http = status == StatusCode::SWITCHING_PROTOCOLS;
+            if !is_http2 && !has_left_http && (self.is_draining() || status == StatusCode::REQUEST_TIMEOUT) {
+                answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
+            answer
+        })
+    }
+
+    fn is_draining(&self) -> bool {
+        self.surroundings.drain.as_ref().is_some_and(|drain| drain.is_draining())
+    }
+
+    async fn answer_behind<B: RequestBody>(&self, hop: &Hop, mut request: http::Request<B>) -> Response {
+        match hop.pass(request.headers_mut()).await {
+            Some(instead) => instead,
+            None => self.serve(request).await,
         }
-        answer
+    }
+
+    fn serve<B: RequestBody>(&self, request: http::Request<B>) -> impl Future<Output = Response> + Send {
+        let is_rpc = is_grpc(request.headers());
+        let health = match request.uri().path() {
+            _ if is_rpc => return Either::Left(self.serve_rpc(request)),
+            // Whoever is asked here serves already: before, nobody listens.
+            "/livez" | "/startupz" => StatusCode::OK,
+            "/readyz" if self.is_draining() => StatusCode::SERVICE_UNAVAILABLE,
+            "/readyz" => StatusCode::OK,
+            _ => return Either::Right(Either::Left(self.serve_http(request))),
+        };
+        Either::Right(Either::Right(ready(health.into_response())))
     }
 
     /// One request: its version, its span, its call, its handler, its answer.

@@ -9,6 +9,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::response::Response;
+use futures_util::FutureExt;
+use futures_util::future::{Either, ready};
 use http::header::{CONNECTION, UPGRADE};
 use http::{HeaderValue, Request, StatusCode};
 use hyper::body::Incoming;
@@ -34,10 +36,9 @@ where
         detected = gate::detect(io, limits::head().header_deadline) => detected,
         () = last_call(&drain) => return,
     };
-    let app = Arc::new(app);
     let served = match detected {
         Ok((HttpVersion::Http1, io)) => serve_http1(io, app, &drain).await,
-        Ok((HttpVersion::Http2, io)) => serve_http2(io, app, &drain).await,
+        Ok((HttpVersion::Http2, io)) => serve_http2(io, Arc::new(app), &drain).await,
         Err(error) => {
             tracing::debug!(%error, "a connection said nothing that we can answer");
             return;
@@ -53,7 +54,7 @@ async fn last_call(drain: &DrainWatch) {
     tokio::time::sleep(LAST_CALL).await;
 }
 
-async fn serve_http1<IO>(io: Prefixed<IO>, app: Arc<App>, drain: &DrainWatch) -> Result<(), hyper::Error>
+async fn serve_http1<IO>(io: Prefixed<IO>, app: App, drain: &DrainWatch) -> Result<(), hyper::Error>
 where
     IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -62,7 +63,7 @@ where
     let requests = Requests::default();
     let service = service_fn(|request: Request<Incoming>| {
         requests.begin();
-        answer(Arc::clone(&app), Some(&verdict), request)
+        answer(&app, Some(&verdict), request)
     });
     // The guard has a deadline for a head, and [`Requests`] for its beginning: a timer of hyper's is made with each request.
     let connection =
@@ -83,7 +84,8 @@ where
     let requests = Requests::default();
     let service = service_fn(|request: Request<Incoming>| {
         requests.begin();
-        answer(Arc::clone(&app), None, request)
+        let app = Arc::clone(&app);
+        async move { answer(&app, None, request).await }
     });
     let max_head = u32::try_from(limits::head().head_bytes).unwrap_or(u32::MAX);
     let connection = http2::Builder::new(TokioExecutor::new())
@@ -158,25 +160,34 @@ impl Requests {
 }
 
 /// Answers one request: a malformed one here, any other in the app. `verdict` is the gate's word on it, for HTTP/1.
-async fn answer(app: Arc<App>, verdict: Option<&Verdict>, request: Request<Incoming>) -> Result<Response, Infallible> {
+fn answer(
+    app: &App,
+    verdict: Option<&Verdict>,
+    request: Request<Incoming>,
+) -> impl Future<Output = Result<Response, Infallible>> + Send {
     let (parts, body) = request.into_parts();
+    let asks_for_websocket = parts.headers.get(UPGRADE).is_some_and(is_websocket);
     let checked = match verdict.and_then(Verdict::take) {
         Some(malformed) => Err(malformed),
         None => gate::check_request(&parts),
     };
-    if let Err(Malformed { status, detail }) = checked {
-        return Ok(app::refuse(status, &detail, app::is_grpc(&parts.headers)));
-    }
-    let asks_for_websocket = parts.headers.get(UPGRADE).is_some_and(is_websocket);
-    let mut answer = app.answer(Request::from_parts(parts, body)).await;
-    let Some(verdict) = verdict else { return Ok(answer) };
-    // What comes behind a handshake is not HTTP, and no request may be found in it, whatever the answer is.
-    if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
-        verdict.tunnel();
-    } else if asks_for_websocket {
-        answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-    }
-    Ok(answer)
+    let answering = match checked {
+        Ok(()) => Either::Left(app.answer(Request::from_parts(parts, body))),
+        Err(Malformed { status, detail }) => {
+            Either::Right(ready(app::refuse(status, &detail, app::is_grpc(&parts.headers))))
+        }
+    };
+    answering.map(move |mut answer| {
+        // What comes behind a handshake is not HTTP, and no request may be found in it, whatever the answer is.
+        match verdict {
+            Some(verdict) if answer.status() == StatusCode::SWITCHING_PROTOCOLS => verdict.tunnel(),
+            Some(_) if asks_for_websocket => {
+                answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            _ => {}
+        }
+        Ok(answer)
+    })
 }
 
 fn is_websocket(protocol: &HeaderValue) -> bool {
