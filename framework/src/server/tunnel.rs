@@ -19,6 +19,9 @@ pub(super) struct Held<IO> {
     cut: Option<BoxFuture<'static, ()>>,
 }
 
+/// So much is put together before it is written: the kernel takes one piece sooner than two.
+const SMALL_BYTES: usize = 1024;
+
 impl<IO> Held<IO> {
     pub(super) fn new(io: IO, verdict: Verdict, drain: DrainWatch) -> Self {
         Self { io, verdict, drain, cut: None }
@@ -63,7 +66,16 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for Held<IO> {
         bytes: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         self.check(context)?;
-        Pin::new(&mut self.io).poll_write_vectored(context, bytes)
+        let mut whole = [0; SMALL_BYTES];
+        let mut length = 0;
+        for piece in bytes {
+            let Some(room) = whole.get_mut(length..length + piece.len()) else {
+                return Pin::new(&mut self.io).poll_write_vectored(context, bytes);
+            };
+            room.copy_from_slice(piece);
+            length += piece.len();
+        }
+        Pin::new(&mut self.io).poll_write(context, &whole[..length])
     }
 
     fn is_write_vectored(&self) -> bool {
