@@ -106,7 +106,11 @@ pub(crate) fn own_span(spans: Option<&SpanSender>, name: &str) -> Span {
 
 /// Says that a span's work failed: why in a word of few values, and in words for people.
 pub(crate) fn failed(span: &Span, error_type: &'static str, message: &dyn Display) {
-    span.describe(|record| record.fail(error_type, message.to_string()));
+    if !span.is_none() {
+        // An error's words are anybody's code: not while the span is locked.
+        let message = message.to_string();
+        span.describe(|record| record.fail(error_type, message));
+    }
 }
 
 /// Says how our call was answered. For the one who called, a 4xx is a failure.
@@ -268,8 +272,9 @@ fn called<B>(record: &mut SpanRecord, request: &Request<B>) {
             let host = request.headers().get(http::header::HOST).and_then(|host| host.to_str().ok());
             // The gate has seen to it that this is a name or an address, and a port.
             let Some(host) = host else { return };
-            match host.rsplit_once(':').map(|(name, port)| (name, port.parse())) {
-                Some((name, Ok(port))) => server(record, name, Some(port)),
+            match host.rsplit_once(':') {
+                Some((name, "")) => server(record, name, None),
+                Some((name, port)) if !port.ends_with(']') => server(record, name, port.parse().ok()),
                 _ => server(record, host, None),
             }
         }

@@ -14,6 +14,7 @@ mod connection;
 mod grpc;
 mod limits;
 mod signals;
+mod traffic;
 mod tunnel;
 
 use std::pin::pin;

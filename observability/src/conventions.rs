@@ -120,8 +120,6 @@ pub mod metric {
     pub const REQUESTS_IN_FLIGHT: &str = "samspill_requests_in_flight";
     /// Gauge: open connections. Labels: proxy, source, destination.
     pub const CONNECTIONS_OPEN: &str = "samspill_connections_open";
-    /// Counter: connections made or accepted.
-    pub const CONNECTIONS: &str = "samspill_connections";
     /// Counter: mutual TLS handshakes; [`RESULT`](super::label::RESULT) says `ok` or why not.
     pub const HANDSHAKES: &str = "samspill_handshakes";
     /// Counter: answers that the proxy made itself. Label: [`REASON`](super::label::REASON).

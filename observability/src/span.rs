@@ -1,4 +1,4 @@
-//! One finished span, and who made it.
+//! One span, and who made it.
 //!
 //! Source: opentelemetry/proto/{common,trace}/v1 of OTLP 1.x, for the numbers of the fields.
 
@@ -47,7 +47,7 @@ pub enum SpanKind {
     Internal,
 }
 
-/// One finished and sampled span. Making one costs no lock and no thread-local.
+/// One sampled span, finished when it is sent. Making one costs no lock and no thread-local.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SpanRecord {
     /// The trace.
@@ -102,7 +102,7 @@ impl SpanRecord {
 
     /// Adds one attribute. The caller names none twice.
     pub fn set<'a>(&mut self, name: &str, value: impl Into<Value<'a>>) {
-        Attributes { out: &mut self.details, field: 9 }.set(name, value);
+        write_attribute(&mut self.details, 9, name, value.into());
     }
 
     /// Adds one attribute, if its value is known.
@@ -120,18 +120,12 @@ impl SpanRecord {
         }
     }
 
-    /// Adds what has just happened: a log line.
-    pub(crate) fn add_event(&mut self, unix_nanos: u64, describe: impl FnOnce(&mut Attributes<'_>)) {
-        self.events += 1;
-        protobuf::message(&mut self.details, 11, |event| {
-            protobuf::fixed64(event, 1, unix_nanos);
-            describe(&mut Attributes { out: event, field: 3 });
-        });
-    }
-
-    /// How many those are.
-    pub(crate) fn events(&self) -> u32 {
-        self.events
+    /// Adds what has just happened, up to [`EVENTS_PER_SPAN`] times.
+    pub(crate) fn add(&mut self, event: &Event) {
+        if self.events < EVENTS_PER_SPAN {
+            self.events += 1;
+            protobuf::bytes(&mut self.details, 11, &event.0);
+        }
     }
 
     /// Writes it as a message of OTLP.
@@ -179,30 +173,42 @@ fn write_link(out: &mut Vec<u8>, link: &TraceContext) {
     protobuf::fixed32(out, 6, if link.sampled { FLAGS_SAMPLED } else { 0 });
 }
 
-/// Takes the attributes of a span, or of an event, whose field they are.
-pub(crate) struct Attributes<'a> {
-    out: &'a mut Vec<u8>,
-    field: u64,
+/// How many log lines are kept with a span: they wait in the exporter's queue with it.
+pub(crate) const EVENTS_PER_SPAN: u32 = 32;
+
+/// Something that happened while a span was open: a log line. Written apart from it, because what writes a line is anybody's
+/// code, which may panic, or log.
+pub(crate) struct Event(Vec<u8>);
+
+impl Event {
+    pub(crate) fn new(unix_nanos: u64) -> Self {
+        let mut written = Vec::new();
+        protobuf::fixed64(&mut written, 1, unix_nanos);
+        Self(written)
+    }
+
+    /// What happened.
+    pub(crate) fn name(&mut self, name: &str) {
+        text(&mut self.0, 2, name);
+    }
+
+    /// Adds one attribute.
+    pub(crate) fn set<'a>(&mut self, name: &str, value: impl Into<Value<'a>>) {
+        write_attribute(&mut self.0, 3, name, value.into());
+    }
 }
 
-impl Attributes<'_> {
-    pub(crate) fn set<'a>(&mut self, name: &str, value: impl Into<Value<'a>>) {
-        let value = value.into();
-        protobuf::message(self.out, self.field, |key_value| {
-            protobuf::bytes(key_value, 1, name.as_bytes());
-            protobuf::message(key_value, 2, |any_value| match value {
-                Value::Text(value) => text(any_value, 1, value),
-                Value::Flag(flag) => protobuf::number(any_value, 2, u64::from(flag)),
-                Value::Number(value) => protobuf::number(any_value, 3, value.cast_unsigned()),
-                Value::Real(value) => protobuf::fixed64(any_value, 4, value.to_bits()),
-            });
+/// One attribute, of the span or of the event whose field it is.
+fn write_attribute(out: &mut Vec<u8>, field: u64, name: &str, value: Value<'_>) {
+    protobuf::message(out, field, |key_value| {
+        protobuf::bytes(key_value, 1, name.as_bytes());
+        protobuf::message(key_value, 2, |any_value| match value {
+            Value::Text(value) => text(any_value, 1, value),
+            Value::Flag(flag) => protobuf::number(any_value, 2, u64::from(flag)),
+            Value::Number(value) => protobuf::number(any_value, 3, value.cast_unsigned()),
+            Value::Real(value) => protobuf::fixed64(any_value, 4, value.to_bits()),
         });
-    }
-
-    /// What an event is called.
-    pub(crate) fn name_event(&mut self, name: &str) {
-        text(self.out, 2, name);
-    }
+    });
 }
 
 fn text(out: &mut Vec<u8>, field: u64, value: &str) {
@@ -265,10 +271,10 @@ mod tests {
         record.end_unix_nanos = u64::MAX;
         record.set("text", long.as_str());
         record.set("number", -1_i64);
-        record.add_event(7, |event| {
-            event.set("cents", 12_i64);
-            event.name_event("paid");
-        });
+        let mut event = Event::new(7);
+        event.set("cents", 12_i64);
+        event.name("paid");
+        record.add(&event);
         record.set("flag", true);
         record.set_known("real", Some(0.5));
         record.set_known("unknown", None::<bool>);

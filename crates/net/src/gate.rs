@@ -33,8 +33,8 @@ pub struct Limits {
     pub head_bytes: usize,
     /// How many header lines. More is a 431.
     pub headers: usize,
-    /// From the first byte of a head to its last; longer is a 408. Waiting for the first byte is not counted: hand hyper a
-    /// longer `header_read_timeout` for that, which is its idle timeout here, because it never sees half a head.
+    /// From the first byte of a head to its last; longer is a 408. Waiting for the first byte is not counted: hyper's
+    /// `header_read_timeout` is that, an idle timeout, because it never sees half a head.
     pub header_deadline: Duration,
 }
 

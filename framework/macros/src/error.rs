@@ -9,6 +9,7 @@ use syn::{
 };
 
 use crate::api::{Mistakes, docs};
+use crate::say_once;
 
 const HELP: &str =
     "write `#[problem(status = 422, title = \"Destination is not served\")]`, or `#[problem(transparent)]`";
@@ -143,10 +144,7 @@ fn arguments(attribute: &Attribute) -> Result<Arguments> {
         let mut seen: Vec<Ident> = Vec::new();
         while !input.is_empty() {
             let name = input.fork().call(Ident::parse_any)?;
-            if seen.contains(&name) {
-                return Err(Error::new(name.span(), format!("`{name}` is said twice")));
-            }
-            seen.push(name);
+            say_once(&mut seen, name)?;
             if input.peek(Token![type]) {
                 input.parse::<Token![type]>()?;
                 input.parse::<Token![=]>()?;

@@ -34,3 +34,12 @@ pub fn function(arguments: TokenStream, item: TokenStream) -> TokenStream {
 pub fn test(arguments: TokenStream, item: TokenStream) -> TokenStream {
     test::expand(arguments.into(), item.into()).unwrap_or_else(|error| error.into_compile_error()).into()
 }
+
+/// Notes a key of an attribute's arguments, which may stand there once.
+fn say_once(seen: &mut Vec<syn::Ident>, key: syn::Ident) -> syn::Result<()> {
+    if seen.contains(&key) {
+        return Err(syn::Error::new(key.span(), format!("`{key}` is said twice")));
+    }
+    seen.push(key);
+    Ok(())
+}

@@ -1,28 +1,23 @@
 //! What a service shows of its contract: the documents, and a page that people can read.
 
-use axum::response::{Html, IntoResponse, Response};
-use http::{StatusCode, header};
 use maud::{DOCTYPE, Markup, html as markup};
 use serde_json::Value;
 
 use super::api::Api;
-use super::openapi::Dialect;
-use crate::Problem;
+use super::openapi::{Dialect, Document};
 
 /// A document, as JSON. `root` is the API's, relative to the document, which may be anywhere behind an edge.
-pub(super) fn json(api: &Api, version: u32, dialect: Dialect, root: &str) -> Response {
-    match api.openapi(version, dialect).map(|document| document.with_server(root)) {
-        Some(document) => ([(header::CONTENT_TYPE, "application/json")], document.to_string()).into_response(),
-        None => Problem::from(StatusCode::NOT_FOUND).into_response(),
-    }
+pub(super) fn json(api: &Api, version: u32, dialect: Dialect, root: &str) -> String {
+    document(api, version, dialect).with_server(root).to_string()
 }
 
 /// A document, to be read.
-pub(super) fn html(api: &Api, version: u32) -> Response {
-    match api.openapi(version, Dialect::V3_0) {
-        Some(document) => Html(page(api, version, document.as_json()).into_string()).into_response(),
-        None => Problem::from(StatusCode::NOT_FOUND).into_response(),
-    }
+pub(super) fn html(api: &Api, version: u32) -> String {
+    page(api, version, document(api, version, Dialect::V3_0).as_json()).into_string()
+}
+
+fn document(api: &Api, version: u32, dialect: Dialect) -> Document {
+    api.openapi(version, dialect).unwrap_or_else(|| unreachable!("because the version is one of the contract's"))
 }
 
 const STYLE: &str = "

@@ -1,14 +1,16 @@
 //! [`ApiRouter`]: contracts being served, beside ordinary routes.
 
 use std::convert::Infallible;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use axum::Router;
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodFilter, MethodRouter, Route, on_service};
+use bytes::Bytes;
 use futures_util::FutureExt;
 use http::Method;
+use http::header::CONTENT_TYPE;
 use tower::service_fn;
 
 use super::api::Api;
@@ -208,10 +210,16 @@ fn documents(api: &'static Api, is_named: bool) -> Router {
             (format!("{folder}/v{version}.json"), Dialect::V3_0),
             (format!("{folder}/v{version}-3.1.json"), Dialect::V3_1),
         ] {
-            router = router.route(&path, axum::routing::get(async move || page::json(api, version, dialect, root)));
+            router = router.route(&path, kept("application/json", move || page::json(api, version, dialect, root)));
         }
-        let html = axum::routing::get(async move || page::html(api, version));
+        let html = kept("text/html; charset=utf-8", move || page::html(api, version));
         router = router.route(&format!("{folder}/v{version}.html"), html);
     }
     router
+}
+
+/// Serves a text that is made when it is asked for first.
+fn kept(media_type: &'static str, make: impl FnOnce() -> String + Send + 'static) -> MethodRouter {
+    let text = Arc::new(LazyLock::new(move || Bytes::from(make())));
+    axum::routing::get(async move || ([(CONTENT_TYPE, media_type)], Bytes::clone(&text)))
 }

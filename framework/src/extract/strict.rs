@@ -91,9 +91,12 @@ pub(super) fn is_plain(text: &str) -> bool {
 fn string_length(bytes: &[u8], is_name: bool) -> Option<usize> {
     let mut length = 0;
     loop {
-        length += bytes[length..].iter().position(|byte| matches!(byte, b'"' | b'\\'))?;
-        if bytes[length] == b'"' {
-            return Some(length);
+        // A control character is none in JSON, but serde_json lets it pass where a type takes bytes.
+        length += bytes[length..].iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..b' '))?;
+        match bytes[length] {
+            b'"' => return Some(length),
+            b'\\' => {}
+            _ => return None,
         }
         if is_name || matches!(bytes.get(length + 1), None | Some(b'u')) {
             return None;
@@ -304,6 +307,7 @@ mod tests {
             assert!(is_plain(text), "{text}");
         }
         let deep = format!("{}{}", "[".repeat(PLAIN_DEPTH + 1), "]".repeat(PLAIN_DEPTH + 1));
+        assert!(!is_plain("\"a\nb\"") && check("\"a\nb\"").is_err(), "serde_json takes it for bytes");
         for text in [r#"{"\n":1}"#, r#""\u0061""#, "1e5", "123456789012345678901", &deep] {
             assert!(!is_plain(text) && check(text).is_ok(), "{text}");
         }

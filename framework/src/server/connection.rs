@@ -6,7 +6,6 @@
 use std::convert::Infallible;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::response::Response;
 use futures_util::FutureExt;
@@ -21,10 +20,10 @@ use samspill_net::Quiet;
 use samspill_net::drain::DrainWatch;
 use samspill_net::gate::{self, Http1Guard, HttpVersion, Malformed, Prefixed, Verdict};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::Notify;
 
 use super::app::{self, App};
-use super::limits::{self, IDLE_CHECKS, IDLE_TIMEOUT, LAST_CALL, MAX_STREAMS, PING_INTERVAL, PING_TIMEOUT};
+use super::limits::{self, LAST_CALL, MAX_STREAMS, PING_INTERVAL, PING_TIMEOUT};
+use super::traffic::Traffic;
 use super::tunnel::Held;
 
 /// Serves a connection until it ends.
@@ -59,19 +58,19 @@ where
     IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let (io, verdict) = Http1Guard::new(io, limits::head());
-    let io = Held::new(io, verdict.clone(), drain.clone());
-    let requests = Requests::default();
+    let traffic = Arc::new(Traffic::default());
+    let io = Held::new(io, verdict.clone(), drain.clone(), Arc::clone(&traffic));
     let service = service_fn(|request: Request<Incoming>| {
-        requests.begin();
-        answer(&app, Some(&verdict), request)
+        traffic.begin();
+        answer(&app, Some(&verdict), request).inspect(|_answer| traffic.answer())
     });
-    // The guard has a deadline for a head, and [`Requests`] for its beginning: a timer of hyper's is made with each request.
+    // The guard has a deadline for a head, and the traffic for what comes between: hyper makes a timer with each request.
     let connection =
         http1::Builder::new().header_read_timeout(None).serve_connection(TokioIo::new(io), service).with_upgrades();
     let may_end = async {
         tokio::select! {
-            () = requests.drained(drain) => {}
-            () = requests.ceased() => {}
+            () = traffic.drained(drain) => {}
+            () = traffic.ceased() => {}
         }
     };
     serve_until(may_end, connection, |connection| connection.graceful_shutdown()).await
@@ -81,9 +80,9 @@ async fn serve_http2<IO>(io: Prefixed<IO>, app: Arc<App>, drain: &DrainWatch) ->
 where
     IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let requests = Requests::default();
+    let traffic = Traffic::default();
     let service = service_fn(|request: Request<Incoming>| {
-        requests.begin();
+        traffic.begin();
         let app = Arc::clone(&app);
         async move { answer(&app, None, request).await }
     });
@@ -95,7 +94,7 @@ where
         .max_concurrent_streams(MAX_STREAMS)
         .max_header_list_size(max_head)
         .serve_connection(TokioIo::new(io), service);
-    serve_until(requests.drained(drain), connection, |connection| connection.graceful_shutdown()).await
+    serve_until(traffic.drained(drain), connection, |connection| connection.graceful_shutdown()).await
 }
 
 /// Serves until the connection ends, or may end: then what is begun on it is finished.
@@ -114,49 +113,6 @@ where
         () = Quiet::new(may_end) => shut_down(connection.as_mut()),
     }
     connection.await
-}
-
-/// The requests of one connection, counted.
-#[derive(Debug, Default)]
-struct Requests {
-    begun: AtomicU64,
-    first: Notify,
-}
-
-impl Requests {
-    fn begin(&self) {
-        // Only the connection's own task counts, so it need not be one step.
-        let before = self.begun.load(Ordering::Relaxed);
-        self.begun.store(before + 1, Ordering::Relaxed);
-        if before == 0 {
-            self.first.notify_one();
-        }
-    }
-
-    /// Returns when the drain lets the connection end.
-    ///
-    /// hyper's `graceful_shutdown` closes a connection on which no request has begun, although one may be on its way: so
-    /// this waits for that, a little.
-    async fn drained(&self, drain: &DrainWatch) {
-        drain.started().await;
-        if self.begun.load(Ordering::Relaxed) == 0 {
-            tokio::select! {
-                () = self.first.notified() => {}
-                () = tokio::time::sleep(LAST_CALL) => {}
-            }
-        }
-    }
-
-    /// Returns when none has begun for the idle timeout. An answer that takes longer is finished all the same.
-    async fn ceased(&self) {
-        let mut silent_checks = 0;
-        while silent_checks < IDLE_CHECKS {
-            let before = self.begun.load(Ordering::Relaxed);
-            tokio::time::sleep(IDLE_TIMEOUT / IDLE_CHECKS).await;
-            let is_silent = self.begun.load(Ordering::Relaxed) == before;
-            silent_checks = if is_silent { silent_checks + 1 } else { 0 };
-        }
-    }
 }
 
 /// Answers one request: a malformed one here, any other in the app. `verdict` is the gate's word on it, for HTTP/1.

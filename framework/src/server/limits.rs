@@ -18,10 +18,11 @@ pub(super) const BODY_IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 /// first [`BODY_IDLE_TIMEOUT`] is free. A modem is faster; who drips one byte in 29 s is not.
 pub(super) const BODY_BYTES_PER_SECOND: u64 = 1024;
 
-/// How long a connection may wait for its next request, and how often that is looked after meanwhile: it ends a fifth later at
-/// most. More than a minute, so that it is the other side that closes:
+/// How long a connection may wait for its next request. More than a minute, so that it is the other side that closes:
 /// sidecars do after 4 s, nginx and the load balancers of clouds after 60 s.
 pub(super) const IDLE_TIMEOUT: Duration = Duration::from_secs(75);
+
+/// How often that is looked after meanwhile: a connection ends a fifth later at most.
 pub(super) const IDLE_CHECKS: u32 = 5;
 
 /// How often an HTTP/2 connection is tried, and how long the answer may take.

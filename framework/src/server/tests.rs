@@ -93,6 +93,32 @@ async fn an_idle_connection_is_kept_for_longer_than_a_minute() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_connection_that_is_used_is_not_idle() {
+    let late = async || {
+        tokio::time::sleep(Duration::from_secs(100)).await;
+        "late"
+    };
+    let slow = async || {
+        let pieces = futures_util::stream::iter(["s", "l", "o", "w"]).then(async |piece| {
+            tokio::time::sleep(Duration::from_secs(50)).await;
+            Ok::<_, Infallible>(piece)
+        });
+        Body::from_stream(pieces)
+    };
+    let (drain, _watch) = channel();
+    let app = app_of(Router::new().route("/late", get(late)).route("/slow", get(slow))).draining_with(&drain);
+    for (path, answered_after) in [("/late", 100), ("/slow", 200)] {
+        let (mut client, serving) = connect_to(app.clone(), &drain);
+        let request = format!("GET {path} HTTP/1.1\r\nhost: a\r\n\r\n");
+        client.write_all(request.as_bytes()).await.unwrap();
+        let (answer, seconds) = rest(client).await;
+        assert!(answer.starts_with("HTTP/1.1 200 ") && !answer.contains("connection: close"), "{answer}");
+        assert!((answered_after + 75..=answered_after + 90).contains(&seconds), "{path}: {seconds}");
+        serving.await.unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_connection_without_a_request_does_not_hold_up_the_drain() {
     let (drain, _watch) = channel();
     let (client, _serving) = connect(&drain);

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use futures_util::future::BoxFuture;
@@ -9,12 +10,15 @@ use samspill_net::drain::DrainWatch;
 use samspill_net::gate::Verdict;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::traffic::Traffic;
+
 /// The drain waits for it, whoever holds it: hyper, or the task that speaks another protocol on it. After a tunnel was
 /// opened, it breaks when the drain is over; before, hyper is told.
 pub(super) struct Held<IO> {
     io: IO,
     verdict: Verdict,
     drain: DrainWatch,
+    traffic: Arc<Traffic>,
     /// Made when the connection has left HTTP.
     cut: Option<BoxFuture<'static, ()>>,
 }
@@ -23,8 +27,15 @@ pub(super) struct Held<IO> {
 const SMALL_BYTES: usize = 1024;
 
 impl<IO> Held<IO> {
-    pub(super) fn new(io: IO, verdict: Verdict, drain: DrainWatch) -> Self {
-        Self { io, verdict, drain, cut: None }
+    pub(super) fn new(io: IO, verdict: Verdict, drain: DrainWatch, traffic: Arc<Traffic>) -> Self {
+        Self { io, verdict, drain, traffic, cut: None }
+    }
+
+    fn wrote(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if written.is_ready() {
+            self.traffic.write();
+        }
+        written
     }
 
     fn check(&mut self, context: &mut Context<'_>) -> io::Result<()> {
@@ -57,7 +68,8 @@ impl<IO: AsyncRead + Unpin> AsyncRead for Held<IO> {
 impl<IO: AsyncWrite + Unpin> AsyncWrite for Held<IO> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         self.check(context)?;
-        Pin::new(&mut self.io).poll_write(context, bytes)
+        let written = Pin::new(&mut self.io).poll_write(context, bytes);
+        self.wrote(written)
     }
 
     fn poll_write_vectored(
@@ -70,12 +82,14 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for Held<IO> {
         let mut length = 0;
         for piece in bytes {
             let Some(room) = whole.get_mut(length..length + piece.len()) else {
-                return Pin::new(&mut self.io).poll_write_vectored(context, bytes);
+                let written = Pin::new(&mut self.io).poll_write_vectored(context, bytes);
+                return self.wrote(written);
             };
             room.copy_from_slice(piece);
             length += piece.len();
         }
-        Pin::new(&mut self.io).poll_write(context, &whole[..length])
+        let written = Pin::new(&mut self.io).poll_write(context, &whole[..length]);
+        self.wrote(written)
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -122,9 +122,9 @@ impl Exporter {
         }
     }
 
-    /// Sends all that waits, each once, and reports.
+    /// Sends all that waits, once, and reports. What comes meanwhile is not waited for.
     async fn flush(&mut self, flushed: Flushed, mut lost: u64) {
-        while let Some(batch) = self.take() {
+        if let Some(batch) = self.take() {
             lost += self.deliver_once(batch).await;
         }
         flushed(if lost == 0 { Ok(()) } else { Err(FlushError::Undelivered(lost)) });

@@ -31,8 +31,9 @@ pub(super) struct Place {
     pub(super) span: Span,
 }
 
-pub(super) fn with<T>(look: impl FnOnce(&Place) -> T) -> T {
-    PLACE.with_borrow(look)
+/// The thread may be ending, and a line be written all the same.
+pub(super) fn with<T: Default>(look: impl FnOnce(&Place) -> T) -> T {
+    PLACE.try_with(|place| look(&place.borrow())).unwrap_or_default()
 }
 
 /// The innermost span, or the caller's if none is made.
@@ -45,10 +46,12 @@ fn opentelemetry_trace() -> Option<TraceContext> {
 }
 
 fn tell_opentelemetry() {
-    if let Some(trace) = with(|place| place.trace) {
-        let place = opentelemetry::Context::new().with_remote_span_context(to_opentelemetry(&trace));
-        TOLD.set(Some(place.attach()));
-    }
+    let place = opentelemetry::Context::new();
+    let place = match with(|place| place.trace) {
+        Some(trace) => place.with_remote_span_context(to_opentelemetry(&trace)),
+        None => place,
+    };
+    TOLD.set(Some(place.attach()));
 }
 
 pin_project! {
@@ -122,7 +125,9 @@ impl<S: Subscriber> Layer<S> for Placing {
     fn on_event(&self, event: &Event<'_>, _context: layer::Context<'_, S>) {
         let span = Span::current();
         if opentelemetry_trace().is_none_or(|trace| Some(trace) == span.place()) {
-            span.describe(|record| log::keep(event, record));
+            // Written before the span is locked: a field's `Debug` may log, or panic.
+            let line = if span.is_none() { return } else { log::kept(event) };
+            span.describe(|record| record.add(&line));
         }
     }
 }

@@ -13,7 +13,7 @@ use tracing_subscriber::registry::LookupSpan;
 
 use super::current;
 use crate::context::to_hex;
-use crate::span::{Attributes, SpanRecord};
+use crate::span;
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,53 +111,56 @@ impl Visit for Fields {
     }
 }
 
-/// How many lines are kept with a span: they wait in the exporter's queue with it.
-pub(super) const EVENTS_PER_SPAN: u32 = 32;
-
-/// Keeps a line with the span inside of which it was written. Names are those that tracing-opentelemetry gives.
-pub(super) fn keep(event: &Event<'_>, record: &mut SpanRecord) {
-    if record.events() == EVENTS_PER_SPAN {
-        return;
-    }
+/// A line, to be kept with the span inside of which it was written. Names are those that tracing-opentelemetry gives.
+pub(super) fn kept(event: &Event<'_>) -> span::Event {
     let metadata = event.metadata();
-    record.add_event(clock::unix_nanos(), |attributes| {
-        attributes.set("level", metadata.level().as_str());
-        attributes.set("target", metadata.target());
-        event.record(&mut Kept(attributes));
-    });
+    let mut kept = Kept { event: span::Event::new(clock::unix_nanos()), is_named: false };
+    kept.event.set("level", metadata.level().as_str());
+    kept.event.set("target", metadata.target());
+    event.record(&mut kept);
+    if !kept.is_named {
+        kept.event.name(metadata.name());
+    }
+    kept.event
 }
 
 /// An event's fields as attributes.
-struct Kept<'a, 'b>(&'a mut Attributes<'b>);
+struct Kept {
+    event: span::Event,
+    is_named: bool,
+}
 
-impl Visit for Kept<'_, '_> {
+impl Visit for Kept {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         self.record_str(field, &format!("{value:?}"));
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
         match field.name() {
-            "message" => self.0.name_event(value),
-            name => self.0.set(name, value),
+            "message" => {
+                self.event.name(value);
+                self.is_named = true;
+            }
+            name => self.event.set(name, value),
         }
     }
 
     fn record_bool(&mut self, field: &Field, value: bool) {
-        self.0.set(field.name(), value);
+        self.event.set(field.name(), value);
     }
 
     fn record_i64(&mut self, field: &Field, value: i64) {
-        self.0.set(field.name(), value);
+        self.event.set(field.name(), value);
     }
 
     fn record_u64(&mut self, field: &Field, value: u64) {
         match i64::try_from(value) {
-            Ok(value) => self.0.set(field.name(), value),
-            Err(_too_large) => self.0.set(field.name(), value.to_string().as_str()),
+            Ok(value) => self.event.set(field.name(), value),
+            Err(_too_large) => self.event.set(field.name(), value.to_string().as_str()),
         }
     }
 
     fn record_f64(&mut self, field: &Field, value: f64) {
-        self.0.set(field.name(), value);
+        self.event.set(field.name(), value);
     }
 }

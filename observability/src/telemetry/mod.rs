@@ -36,7 +36,7 @@ pub use span::Span;
 use self::current::Place;
 use crate::context::TraceContext;
 use crate::export::{self, SpanSender};
-use crate::span::{Resource, SpanKind, SpanRecord};
+use crate::span::{EVENTS_PER_SPAN, Resource, SpanKind, SpanRecord};
 
 /// How long the end of a process may wait for the collector.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
@@ -166,7 +166,7 @@ fn provider(spans: SpanSender) -> SdkTracerProvider {
     SdkTracerProvider::builder()
         // Who began the trace has decided; what begins here is wanted.
         .with_sampler(Sampler::parent_based(Sampler::AlwaysOn))
-        .with_span_limits(SpanLimits { max_events_per_span: log::EVENTS_PER_SPAN, ..SpanLimits::default() })
+        .with_span_limits(SpanLimits { max_events_per_span: EVENTS_PER_SPAN, ..SpanLimits::default() })
         .with_span_processor(processor::Processor::new(spans))
         .build()
 }

@@ -1,6 +1,7 @@
 //! The span of work that is going on.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use samspill_net::clock;
@@ -16,8 +17,14 @@ use crate::span::{SpanKind, SpanRecord};
 /// A framework's span is this, not one of `tracing`, which costs a request as much as everything else that is done with
 /// it. Whoever writes a service uses `tracing`: its spans and log lines find their place through
 /// [`inside`](super::inside).
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Span(pub(super) Option<Arc<Open>>);
+
+impl fmt::Debug for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Span").field(&self.place()).finish()
+    }
+}
 
 #[derive(Debug)]
 pub(super) struct Open {
@@ -108,7 +115,7 @@ impl Span {
 }
 
 impl Open {
-    /// A panic halfway through a description leaves a record that is still true.
+    /// No code of a service runs while it is locked.
     fn record(&self) -> MutexGuard<'_, SpanRecord> {
         self.record.lock().unwrap_or_else(PoisonError::into_inner)
     }

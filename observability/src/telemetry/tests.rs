@@ -129,6 +129,16 @@ async fn a_request_is_one_trace_from_the_caller_to_what_a_service_makes_itself()
     assert_eq!(started.lines.text(), "");
 }
 
+/// Its `Debug` logs, and panics.
+struct Unwritable;
+
+impl std::fmt::Debug for Unwritable {
+    fn fmt(&self, _f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        tracing::info!("from inside of a line");
+        panic!("on purpose")
+    }
+}
+
 #[test]
 fn log_lines_are_kept_with_their_span_up_to_a_number() {
     let (_socket, address) = silent_port();
@@ -140,10 +150,11 @@ fn log_lines_are_kept_with_their_span_up_to_a_number() {
         (0..40).for_each(|_| tracing::info!("again"));
     });
     tracing::info!("outside");
+    span.in_scope(|| std::panic::catch_unwind(|| tracing::info!(field = ?Unwritable, "never"))).unwrap_err();
     let mut written = Vec::new();
     span.describe(|record| record.write(&mut written));
     let events = SpanMessage::decode(written.as_slice()).unwrap().events;
-    assert_eq!(events.len(), log::EVENTS_PER_SPAN as usize);
+    assert_eq!(events.len(), EVENTS_PER_SPAN as usize);
     assert_eq!((events[0].name.as_str(), events[1].name.as_str()), ("paid twice", "again"));
     let text = |text: &str| AnyValue::StringValue(text.to_owned());
     let expected = [

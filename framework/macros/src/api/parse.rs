@@ -12,7 +12,7 @@ use syn::{
 };
 
 use super::{Argument, Contract, Day, Deprecation, Operation, Verb};
-use crate::date;
+use crate::{date, say_once};
 
 pub(super) fn contract(arguments: TokenStream, item: TokenStream) -> Result<Contract> {
     let header: Header = syn::parse2(arguments)?;
@@ -87,8 +87,12 @@ impl Parse for Header {
     fn parse(input: ParseStream<'_>) -> Result<Self> {
         const HELP: &str = "say which API this is: `#[samspill::api(name = \"statistics\", versions = 1..=2)]`";
         let (mut name, mut versions, mut deprecations) = (None, None, Vec::new());
+        let mut seen = Vec::new();
         while !input.is_empty() {
             let key: Ident = input.parse()?;
+            if key != "deprecated" {
+                say_once(&mut seen, key.clone())?;
+            }
             match key.to_string().as_str() {
                 "name" => {
                     input.parse::<Token![=]>()?;
@@ -184,9 +188,11 @@ impl Parse for DeprecationArguments {
         let number = which.to_string().strip_prefix('v').and_then(|digits| digits.parse().ok());
         let version = number.ok_or_else(|| Error::new(which.span(), HELP))?;
         let (mut since, mut sunset, mut link) = (None, None, None);
+        let mut seen = Vec::new();
         while !input.is_empty() {
             input.parse::<Token![,]>()?;
             let key: Ident = input.parse()?;
+            say_once(&mut seen, key.clone())?;
             input.parse::<Token![=]>()?;
             let value: LitStr = input.parse()?;
             match key.to_string().as_str() {
@@ -305,9 +311,11 @@ fn parse_route(name: &str, verb: Verb, attribute: &Attribute) -> Result<Route> {
     list.parse_args_with(|input: ParseStream<'_>| {
         let path: LitStr = input.parse().map_err(|error| Error::new(error.span(), &help))?;
         let (mut since, mut until) = (None, None);
+        let mut seen = Vec::new();
         while !input.is_empty() {
             input.parse::<Token![,]>()?;
             let key: Ident = input.parse().map_err(|error| Error::new(error.span(), &help))?;
+            say_once(&mut seen, key.clone())?;
             input.parse::<Token![=]>()?;
             let number: LitInt = input.parse()?;
             let value = Some((number.span(), version_number(&number)?));

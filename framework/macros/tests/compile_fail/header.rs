@@ -59,4 +59,13 @@ trait Generic<T> {
     type Parcel;
 }
 
+#[samspill::api(name = "parcels", versions = 1..=2, name = "letters")]
+trait TwoNames {}
+
+#[samspill::api(name = "parcels", versions = 1..=2, versions = 1..=3)]
+trait TwoRanges {}
+
+#[samspill::api(name = "parcels", versions = 1..=2, deprecated(v1, since = "2026-11-01", since = "2026-12-01"))]
+trait TwoDays {}
+
 fn main() {}

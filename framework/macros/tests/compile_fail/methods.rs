@@ -121,6 +121,9 @@ trait Arguments {
     #[get("/twice/{a}/{b}")]
     async fn twice(&self, call: &Call, a: Path<u8>, b: Path<u8>) -> Result<Json<u8>, Problem>;
 
+    #[get("/since-twice", since = 1, since = 2)]
+    async fn since_twice(&self, call: &Call) -> Result<Json<u8>, Problem>;
+
     #[get("/fewer/{a}/{b}")]
     async fn fewer(&self, call: &Call, path: Path<(u8,)>) -> Result<Json<u8>, Problem>;
 }
