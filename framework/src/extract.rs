@@ -242,8 +242,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
             }
             let bytes = body.await?;
             let text = strict::text(&bytes)?;
-            let is_plain = strict::is_plain(text);
-            if !is_plain {
+            if !strict::is_plain(text) {
                 strict::check(text)?;
             }
             serde_json::from_str(text).map(Self).map_err(|_error| misfit::<T>(text))

@@ -174,10 +174,10 @@ impl App {
 
     /// The same for one RPC.
     async fn serve_rpc<B: RequestBody>(&self, mut request: http::Request<B>) -> Response {
-        let path = request.uri().path().to_owned();
         let remote = telemetry::extract(request.headers());
         let spans = self.surroundings.spans.as_ref();
         let span = spans.map_or_else(Span::none, |spans| observe::rpc_server_span(spans, &request, &remote));
+        let path = (!span.is_none()).then(|| request.uri().path().to_owned());
         let (call, refusal) =
             Call::of_remote(request.headers(), &remote, Protocol::Grpc, span.clone(), &self.surroundings);
         request.extensions_mut().insert(call.clone());
@@ -192,8 +192,8 @@ impl App {
         };
         let response = answered.unwrap_or_else(|refusal| refusal.problem().to_status().into_http());
         // A method of a service that is not here is a stranger's word: no name for a span.
-        let is_known = call.route().is_some();
-        observe::rpc_answered(&span, is_known.then(|| path.trim_start_matches('/')), response.headers());
+        let known = path.as_deref().filter(|_| call.route().is_some());
+        observe::rpc_answered(&span, known.map(|path| path.trim_start_matches('/')), response.headers());
         match call.deadline() {
             Some(deadline) => response
                 .map(|body| Body::new(Observed::rpc(Bounded::new(body, deadline, Side::Server), span, Side::Server))),

@@ -55,8 +55,8 @@ impl Traffic {
         while silent_checks < IDLE_CHECKS {
             let before = self.counts();
             tokio::time::sleep(IDLE_TIMEOUT / IDLE_CHECKS).await;
-            let [begun, answered, _] = self.counts();
-            let is_silent = self.counts() == before && begun == answered;
+            let now @ [begun, answered, _] = self.counts();
+            let is_silent = now == before && begun == answered;
             silent_checks = if is_silent { silent_checks + 1 } else { 0 };
         }
     }

@@ -55,7 +55,7 @@ impl Span {
     }
 
     /// The span of a server, below its caller's. None if the caller's trace is not recorded.
-    pub fn below(
+    pub(super) fn below(
         spans: &SpanSender,
         caller: &TraceContext,
         name: impl Into<Cow<'static, str>>,

@@ -92,6 +92,7 @@ impl HeadScanner {
         if is_full { Err(self.too_large()) } else { Ok(None) }
     }
 
+    /// The first line, with its end.
     fn read_line<'a>(&self, bytes: &'a [u8]) -> Read<'a, Line<'a>> {
         let is_first = self.request.is_none();
         let read = match bytes {
